@@ -1,0 +1,77 @@
+"""Base44 connectors for Python web frameworks.
+
+The adapters are in `base44_web.starlette`, `.fastapi`, `.django` and `.flask`; this module imports none of them.
+"""
+
+from __future__ import annotations
+
+from ._async.client import AsyncBase44, AsyncConnectorsModule, AsyncServiceRole, AsyncUserConnectorsModule
+from ._secret import Secret
+from ._sync.client import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
+from ._transport import AsyncTransport, HttpxTransports, Transport, TransportFactory
+from ._values import ApiResponse, AppUser, Connection, ConnectorID
+from ._wire import Request, Response
+from .errors import (
+    AlreadyConnectedError,
+    AuthenticationError,
+    BadRequestError,
+    Base44Error,
+    ConfigurationError,
+    ConflictError,
+    CreditsExhaustedError,
+    InvalidResponseError,
+    MeteredConnectorError,
+    NotConnectedError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestFailedError,
+    RequestTimeoutError,
+    ServerError,
+    ServiceRoleUnavailableError,
+    TransportError,
+    ValidationError,
+)
+from .settings import Settings
+
+__all__ = [
+    "AlreadyConnectedError",
+    "ApiResponse",
+    "AppUser",
+    "AsyncBase44",
+    "AsyncConnectorsModule",
+    "AsyncServiceRole",
+    "AsyncTransport",
+    "AsyncUserConnectorsModule",
+    "AuthenticationError",
+    "BadRequestError",
+    "Base44",
+    "Base44Error",
+    "ConfigurationError",
+    "ConflictError",
+    "Connection",
+    "ConnectorID",
+    "ConnectorsModule",
+    "CreditsExhaustedError",
+    "HttpxTransports",
+    "InvalidResponseError",
+    "MeteredConnectorError",
+    "NotConnectedError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "Request",
+    "RequestFailedError",
+    "RequestTimeoutError",
+    "Response",
+    "Secret",
+    "ServerError",
+    "ServiceRole",
+    "ServiceRoleUnavailableError",
+    "Settings",
+    "Transport",
+    "TransportError",
+    "TransportFactory",
+    "UserConnectorsModule",
+    "ValidationError",
+]

@@ -1,0 +1,63 @@
+"""One exchange over an `httpx2` or `httpx` client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .._transport import AsyncDeadline, failure, library_of, refusal, timeouts, without_cookies
+from .._wire import Request, Response
+from ..errors import Base44Error
+
+
+class AsyncHttpxTransport:
+    """Implements `AsyncTransport` over a client, which it closes only if it is `owned`."""
+
+    def __init__(self, client: Any, *, owned: bool = True) -> None:
+        self._given = client
+        self._owned = owned
+        self._client = without_cookies(client)
+        self._new_request = library_of(client).Request
+
+    async def send(self, request: Request, *, timeout: float, connect_timeout: float) -> Response:
+        outcome = await self._exchange(request, timeout, connect_timeout)
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        return outcome
+
+    async def aclose(self) -> None:
+        if self._owned:
+            await self._given.aclose()
+
+    async def _exchange(self, request: Request, timeout: float, connect_timeout: float) -> Response | Base44Error:
+        # A client's own build_request would add the client's headers, cookies and base URL.
+        body = bytearray()
+        try:
+            async with AsyncDeadline(timeout) as deadline:
+                answer = await self._client.send(
+                    self._new_request(
+                        request.method,
+                        request.url,
+                        headers=request.plain_headers(),
+                        content=request.content,
+                        extensions=timeouts(timeout, connect_timeout),
+                    ),
+                    stream=True,
+                    auth=None,
+                    follow_redirects=False,
+                )
+                try:
+                    refused = refusal(answer.headers, 0)
+                    if refused is not None:
+                        return refused
+                    async for chunk in answer.aiter_raw():
+                        body += chunk
+                        deadline.check()
+                        refused = refusal(answer.headers, len(body))
+                        if refused is not None:
+                            return refused
+                finally:
+                    await answer.aclose()
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return Response(answer.status_code, headers, bytes(body))
+        except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
+            return failure(error, request, timeout)

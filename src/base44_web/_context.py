@@ -1,0 +1,106 @@
+"""What the blocking and the awaiting client of one request share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+from ._engine import Engine
+from ._incoming import Caller, DataEnv, Incoming, configured_caller, read_caller
+from ._secret import Opaque, Secret
+from ._transport import AsyncTransport
+from ._wire import Call, Response, T
+from .errors import Base44Error, ConfigurationError
+from .settings import Settings, is_bearer_token
+
+if TYPE_CHECKING:
+    from ._transport import AsyncClient, SyncClient, TransportFactory
+
+
+@final
+class Context(Opaque):
+    """One request's engine and caller. Nothing is read of the request before it is needed.
+
+    Args:
+        engine: the connections to use.
+        source: the request, read on first use; or the caller, for clients made without a request.
+        loop_per_request: awaited calls go through the blocking transport in a thread, because the event loop ends
+            with the request (async views under WSGI).
+        owns_engine: whether leaving the client's `with` block closes the engine.
+    """
+
+    __slots__ = ("_caller", "_incoming", "_loop_per_request", "engine", "owns_engine")
+
+    def __init__(
+        self,
+        engine: Engine,
+        source: Incoming | Caller,
+        *,
+        loop_per_request: bool = False,
+        owns_engine: bool = False,
+    ) -> None:
+        self.engine = engine
+        self.owns_engine = owns_engine
+        self._loop_per_request = loop_per_request
+        self._incoming = source if isinstance(source, Incoming) else None
+        self._caller = source if isinstance(source, Caller) else None
+
+    @classmethod
+    def without_request(
+        cls,
+        *,
+        settings: Settings | None,
+        app_id: str | None,
+        server_url: str | None,
+        service_token: str | Secret | None,
+        token: str | Secret | None,
+        data_env: DataEnv | None,
+        transport: TransportFactory | SyncClient | AsyncClient | None,
+    ) -> Context:
+        """A context for a worker or script, with an engine of its own.
+
+        Raises:
+            ConfigurationError: a setting or the token is wrong, or settings are given twice.
+        """
+        token = Secret(token) if isinstance(token, str) else token
+        service_token = Secret(service_token) if isinstance(service_token, str) else service_token
+        if token is not None and not is_bearer_token(token.reveal()):
+            raise ConfigurationError("token must be a bearer token: no spaces, quotes or line breaks.")
+        if data_env not in (None, "dev", "prod"):
+            raise ConfigurationError('data_env must be "dev" or "prod".')
+        if settings is None:
+            settings = Settings(app_id=app_id, server_url=server_url, service_token=service_token)
+        elif app_id or server_url or service_token:
+            raise ConfigurationError(
+                "Give app_id, server_url and service_token in settings=Settings(…), not beside it."
+            )
+        engine = Engine(settings, transport)
+        return cls(engine, configured_caller(settings, token, data_env=data_env), owns_engine=True)
+
+    @property
+    def caller(self) -> Caller:
+        """Who is asking.
+
+        Raises:
+            Base44Error: what came in is malformed or contradicts the settings; see `read_caller`. Each time afresh,
+                because a raised exception collects tracebacks.
+        """
+        caller = self._caller
+        if caller is None:
+            assert self._incoming is not None
+            caller = self._caller = read_caller(self._incoming, self.engine.settings)
+        return caller
+
+    async def open_async(self) -> AsyncTransport:
+        """The transport for awaited calls of this request."""
+        return self.engine.in_thread() if self._loop_per_request else await self.engine.open_async()
+
+    def result(self, call: Call[T], response: Response) -> T:
+        """What an answer means.
+
+        Raises:
+            Base44Error: the answer is an error, or cannot be used.
+        """
+        outcome = call.read(response)
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        return outcome

@@ -1,0 +1,23 @@
+"""CGI variables (a WSGI environ, Django's `META`) as what the core reads; PEP 3333 defines the names."""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+from ._incoming import HEADERS, TAKEN_OUT, Incoming
+
+_VARIABLES = {f"HTTP_{name.upper().replace('-', '_')}": name for name in HEADERS}
+_TAKEN_OUT = frozenset(variable for variable, name in _VARIABLES.items() if name in TAKEN_OUT)
+
+
+def read_environ(environ: MutableMapping[str, Any], *, secure: bool) -> Incoming:
+    """What came in. Servers join repeated headers with commas, which no single value may hold."""
+    found = [(name, environ[variable]) for variable, name in _VARIABLES.items() if variable in environ]
+    return Incoming(environ["REQUEST_METHOD"], found, secure=secure)
+
+
+def take_out(environ: MutableMapping[str, Any]) -> None:
+    """Remove, in place, what no error page may show."""
+    for variable in _TAKEN_OUT:
+        environ.pop(variable, None)

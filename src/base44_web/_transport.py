@@ -1,0 +1,341 @@
+"""How requests leave: the transport protocols, and what `httpx2` and `httpx` need around them.
+
+`httpx2` is the default; an `httpx` client works as well. Neither bounds a whole call in blocking I/O (their
+timeouts bound each read: a dripping answer lasts for ever), so `Deadline` does it here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import importlib
+import ssl
+import sys
+import time
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import ModuleType, TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+
+from ._wire import MAX_BODY, Request, Response
+from .errors import Base44Error, ConfigurationError, InvalidResponseError, RequestFailedError, RequestTimeoutError
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    SyncClient: TypeAlias = httpx2.Client | httpx.Client
+    AsyncClient: TypeAlias = httpx2.AsyncClient | httpx.AsyncClient
+
+
+class Transport(Protocol):
+    """Sends requests to the platform, blocking."""
+
+    def send(self, request: Request, *, timeout: float, connect_timeout: float) -> Response:
+        """Exchange one request for one answer, whatever its status.
+
+        Args:
+            request: what to send, as it is: no cookies, no redirects, no other credentials.
+            timeout: seconds for the whole exchange.
+            connect_timeout: seconds of it for connecting.
+
+        Raises:
+            RequestTimeoutError, RequestFailedError, InvalidResponseError
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything held."""
+        ...
+
+
+class AsyncTransport(Protocol):
+    """Sends requests to the platform, awaiting. As `Transport`."""
+
+    async def send(self, request: Request, *, timeout: float, connect_timeout: float) -> Response:
+        """As `Transport.send`."""
+        ...
+
+    async def aclose(self) -> None:
+        """Release everything held."""
+        ...
+
+
+class TransportFactory(Protocol):
+    """What to pass as `transport=` to a middleware, an extension or a client: makes both kinds, when needed."""
+
+    def open(self) -> Transport:
+        """A new blocking transport, shared by all threads."""
+        ...
+
+    def open_async(self) -> AsyncTransport:
+        """A new transport for the running event loop."""
+        ...
+
+
+class HttpxTransports:
+    """The default `TransportFactory`: `httpx2` clients, or `httpx` ones where that is installed instead.
+
+    Args:
+        client: makes the blocking client; by default one with the system's TLS trust and proxies.
+        async_client: makes the async client.
+    """
+
+    def __init__(
+        self, client: Callable[[], SyncClient] | None = None, async_client: Callable[[], AsyncClient] | None = None
+    ) -> None:
+        self._client = client
+        self._async_client = async_client
+        self._tls: ssl.SSLContext | None = None
+
+    def open(self) -> Transport:
+        from ._sync.transport import HttpxTransport
+
+        return HttpxTransport(self._client() if self._client else _library().Client(verify=self._tls_context()))
+
+    def open_async(self) -> AsyncTransport:
+        from ._async.transport import AsyncHttpxTransport
+
+        make = self._async_client
+        return AsyncHttpxTransport(make() if make else _library().AsyncClient(verify=self._tls_context()))
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Made once: it takes 20 ms, and would take them again for each event loop.
+        if self._tls is None:
+            self._tls = _library().create_ssl_context()
+        return self._tls
+
+
+class GivenClient:
+    """A `TransportFactory` around a client that the user made and closes."""
+
+    def __init__(self, client: SyncClient | AsyncClient) -> None:
+        self._client: Any = client
+        library_of(client)
+
+    def open(self) -> Transport:
+        from ._sync.transport import HttpxTransport
+
+        if not hasattr(self._client, "close"):
+            raise ConfigurationError(
+                "The transport given is an async client, and this call is blocking: give HttpxTransports(client=…)."
+            )
+        return HttpxTransport(self._client, owned=False)
+
+    def open_async(self) -> AsyncTransport:
+        from ._async.transport import AsyncHttpxTransport
+
+        if not hasattr(self._client, "aclose"):
+            raise ConfigurationError(
+                "The transport given is a blocking client, and this call is awaited: give "
+                "HttpxTransports(async_client=…)."
+            )
+        return AsyncHttpxTransport(self._client, owned=False)
+
+
+def transport_factory(transport: TransportFactory | SyncClient | AsyncClient | None) -> TransportFactory:
+    """What `transport=` means.
+
+    Raises:
+        ConfigurationError: it is neither a factory nor a client.
+    """
+    if transport is None:
+        return HttpxTransports()
+    if hasattr(transport, "open") and hasattr(transport, "open_async"):
+        return transport
+    return GivenClient(transport)
+
+
+def _library() -> ModuleType:
+    for name in ("httpx2", "httpx"):
+        try:
+            return importlib.import_module(name)
+        except ImportError:
+            continue
+    raise ConfigurationError("Neither httpx2 nor httpx is installed: pip install httpx2, or give a transport.")
+
+
+def library_of(client: object) -> ModuleType:
+    """The library that a client, or the class it derives from, comes from.
+
+    Raises:
+        ConfigurationError: it is no client of `httpx2` or `httpx`.
+    """
+    for cls in type(client).__mro__:
+        name = cls.__module__.partition(".")[0]
+        if name in ("httpx2", "httpx"):
+            return sys.modules[name]
+    raise ConfigurationError(
+        f"transport must be an httpx2 or httpx client or a TransportFactory, not {type(client).__name__}."
+    )
+
+
+def without_cookies(client: Any) -> Any:
+    """The same client, on the same connections, with a cookie jar that takes nothing.
+
+    A client that is shared by users would keep one user's cookie and send it with the next user's call.
+    """
+    twin = copy.copy(client)
+    twin.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return twin
+
+
+def blocking(client: Any) -> Any:
+    """`without_cookies`, for a blocking client, whose sockets must also heed `Deadline`."""
+    bound_reads(client)
+    return without_cookies(client)
+
+
+def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:
+    """The `extensions` of a request for httpcore."""
+    connect = min(timeout, connect_timeout)
+    return {"timeout": {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}}
+
+
+def refusal(headers: Any, size: int) -> Base44Error | None:
+    """Why an answer cannot be read, if so: compressed, or too large."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return InvalidResponseError(
+            f"The platform's answer is compressed ({encoding[:20]}), which was not asked for and is not read.",
+            code="invalid_response",
+        )
+    if size > MAX_BODY:
+        return InvalidResponseError(
+            f"The platform's answer is larger than {MAX_BODY} bytes and was not read.", code="invalid_response"
+        )
+    return None
+
+
+def failure(error: Exception, request: Request, timeout: float) -> Base44Error:
+    """What went wrong on the way, without the library's own message: that can quote a header with its credential."""
+    if isinstance(error, Base44Error):
+        return error
+    origin = "/".join(request.url.split("/", 3)[:3])
+    names = [cls.__name__ for cls in type(error).__mro__]
+    if "ConnectTimeout" in names:
+        return RequestTimeoutError(
+            f"Could not connect to {origin} in time. Check the network and server_url (BASE44_SERVER_URL).",
+            code="connect_timeout",
+        )
+    if "TimeoutException" in names or isinstance(error, TimeoutError):
+        return RequestTimeoutError(
+            f"{origin} did not answer within {timeout:g} seconds (the setting timeout, BASE44_TIMEOUT).", code="timeout"
+        )
+    if "ConnectError" in names:
+        return RequestFailedError(
+            f"Could not connect to {origin}. Check the network, and server_url (BASE44_SERVER_URL).",
+            code="connect_failed",
+        )
+    return RequestFailedError(
+        f"{origin} dropped the connection, or its answer was no HTTP ({names[0]}).", code="connection_lost"
+    )
+
+
+# --- deadlines: the one thing that differs between blocking and awaiting
+
+_deadline: ContextVar[float | None] = ContextVar("base44_web_deadline", default=None)
+
+
+class AsyncDeadline:
+    """Bounds what is awaited inside; on time out raises `TimeoutError`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._timeout = asyncio.timeout(seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._timeout.__aenter__()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._timeout.__aexit__(kind, error, traceback)
+
+    def check(self) -> None:
+        """Nothing to do: the event loop cancels."""
+
+
+class Deadline:
+    """Bounds each socket operation inside by what is left of the whole (see `bound_reads`)."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end = time.monotonic() + seconds
+        self._token: Token[float | None] | None = None
+
+    def __enter__(self) -> Self:
+        self._token = _deadline.set(self._end)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._token is not None:
+            _deadline.reset(self._token)
+
+    def check(self) -> None:
+        """Raise `TimeoutError` if the time is over: for transports that `bound_reads` cannot reach."""
+        if time.monotonic() > self._end:
+            raise TimeoutError
+
+
+def bound_reads(client: Any) -> None:
+    """Make a blocking client's sockets heed `Deadline`.
+
+    Reaches into the pools, for want of a public way (httpx2 2.16, httpx 0.28); where a client has none, such as one
+    with a mock transport, a call is bounded between reads only. Outside of our calls nothing changes for it.
+    """
+    for transport in (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()):
+        pool = getattr(transport, "_pool", None)
+        backend = getattr(pool, "_network_backend", None)
+        if backend is not None and not isinstance(backend, _BoundedBackend):
+            pool._network_backend = _BoundedBackend(backend)  # type: ignore[union-attr]
+
+
+def _left(timeout: float | None, error: str, core: ModuleType) -> float | None:
+    end = _deadline.get()
+    if end is None:
+        return timeout
+    left = end - time.monotonic()
+    if left <= 0:
+        raise getattr(core, error)
+    return left if timeout is None else min(timeout, left)
+
+
+class _BoundedBackend:
+    """An httpcore `NetworkBackend` whose streams heed `Deadline`."""
+
+    def __init__(self, backend: Any) -> None:
+        self._backend = backend
+        self._core = sys.modules[type(backend).__module__.partition(".")[0]]
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
+        left = _left(timeout, "ConnectTimeout", self._core)
+        return _BoundedStream(self._backend.connect_tcp(host, port, left, *args, **options), self._core)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+class _BoundedStream:
+    """An httpcore `NetworkStream` that heeds `Deadline`."""
+
+    def __init__(self, stream: Any, core: ModuleType) -> None:
+        self._stream = stream
+        self._core = core
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
+        return self._stream.read(max_bytes, _left(timeout, "ReadTimeout", self._core))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._stream.write(buffer, _left(timeout, "WriteTimeout", self._core))
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> Any:
+        left = _left(timeout, "ConnectTimeout", self._core)
+        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left), self._core)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

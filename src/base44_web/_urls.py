@@ -1,0 +1,95 @@
+"""Origins, hosts and path segments: the few URL rules that decide where a credential may go."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import quote, urlsplit
+
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
+_VISIBLE = re.compile(r"[!-~]+")
+_DEFAULT_PORTS = {"https": 443, "http": 80}
+# What encodeURIComponent leaves alone beyond letters and digits (ECMA-262 §19.2.6.4).
+_UNRESERVED = "-_.!~*'()"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address can only mean this machine."""
+    host = host.strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def parse_origin(url: object) -> str:
+    """The origin of `url` (RFC 6454 §4) as `scheme://host[:port]`, lower case, without the default port.
+
+    Raises:
+        ValueError: for anything but https (http on loopback), and for userinfo, a path, a query or a fragment.
+    """
+    if not isinstance(url, str) or not _VISIBLE.fullmatch(url) or "\\" in url:
+        raise ValueError("must be an absolute URL, such as https://base44.app")
+    parts = urlsplit(url)
+    host = (parts.hostname or "").lower()
+    netloc_host = f"[{host}]" if ":" in host else host
+    if parts.scheme not in _DEFAULT_PORTS or not _HOST.fullmatch(netloc_host):
+        raise ValueError("must be an absolute URL, such as https://base44.app")
+    if parts.scheme == "http" and not is_loopback(host):
+        raise ValueError("must be https (http is for loopback addresses only)")
+    if "@" in parts.netloc or parts.path not in ("", "/") or "?" in url or "#" in url:
+        raise ValueError("must be an origin: no user name, path, query or fragment")
+    port = parts.port
+    if port is None or port == _DEFAULT_PORTS[parts.scheme]:
+        return f"{parts.scheme}://{netloc_host}"
+    return f"{parts.scheme}://{netloc_host}:{port}"
+
+
+def same_host(origin: str, host: str, *, secure: bool) -> bool:
+    """Whether a browser's `Origin` is this server, known by its `Host` header.
+
+    The scheme is compared only where this server itself speaks https: behind a TLS proxy it sees http.
+    """
+    parts = urlsplit(origin.lower())
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or (secure and parts.scheme != "https"):
+        return False
+    default = f":{_DEFAULT_PORTS[parts.scheme]}"
+    return bool(host) and parts.netloc.removesuffix(default) == host.lower().removesuffix(default)
+
+
+def is_safe_url(url: str) -> bool:
+    """Whether a URL from the platform may be given to a browser: https (http on loopback), nothing hidden in it."""
+    if not _VISIBLE.fullmatch(url) or "\\" in url or len(url) > 8192:
+        return False
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    if not parts.hostname or "@" in parts.netloc:
+        return False
+    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname))
+
+
+def check_identifier(value: object, what: str) -> str:
+    """An integration type or connector ID, checked before anything is sent.
+
+    Raises:
+        TypeError: not a `str`.
+        ValueError: empty, `.` or `..`, or with `/ \\ ? # %` or a control character: a server that decodes
+            before it routes would be steered to another route with our credentials.
+    """
+    if not isinstance(value, str):
+        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+    if not value or value in (".", ".."):
+        raise ValueError(f"{what} must not be empty, '.' or '..'")
+    if any(character in "/\\?#%" or not character.isprintable() for character in value):
+        raise ValueError(f"{what} must not contain / \\ ? # % or control characters: {value!r}")
+    return value
+
+
+def encode_segment(value: str) -> str:
+    """Percent-encode a path segment the way JavaScript's `encodeURIComponent` does."""
+    return quote(value, safe=_UNRESERVED)

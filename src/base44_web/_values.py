@@ -1,0 +1,128 @@
+"""What the connector modules give back: connections, proxied API answers, the app user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, final
+
+from ._secret import Opaque, Secret
+
+Phase: TypeAlias = Literal["not_sent", "responded", "timed_out", "sent_unconfirmed"]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+
+class _HasHeaders(Protocol):
+    @property
+    def headers(self) -> Any: ...
+
+
+_R = TypeVar("_R", bound=_HasHeaders)
+
+
+class ConnectorID(str):
+    """A connector's ID, for places where a plain `str` means a name from `app_user_connectors`.
+
+    In real apps it is 24 hex digits (contract of `@base44/sdk` 0.8.50).
+    """
+
+    __slots__ = ()
+
+
+@final
+class Connection(Opaque):
+    """A live connection to an outside service: its access token and configuration.
+
+    Pass it as `auth=` to `httpx`, `httpx2` or `requests` for calls to the provider. It cannot be pickled
+    or serialised, and its repr shows no token.
+    """
+
+    __slots__ = ("_config", "_token", "_type")
+
+    def __init__(self, token: Secret, config: Mapping[str, str] | None, integration_type: str | None) -> None:
+        self._token = token
+        self._config = None if config is None else MappingProxyType(dict(config))
+        self._type = integration_type
+
+    @property
+    def access_token(self) -> str:
+        """The OAuth access token of the outside service."""
+        return self._token.reveal()
+
+    @property
+    def connection_config(self) -> Mapping[str, str] | None:
+        """What else the provider's API needs (a Snowflake account, a shop domain), or `None`. Read-only."""
+        return self._config
+
+    @property
+    def integration_type(self) -> str | None:
+        """The integration type the platform named, such as `"googlecalendar"`."""
+        return self._type
+
+    def __call__(self, request: _R) -> _R:
+        request.headers["Authorization"] = self._token.bearer()
+        return request
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._type or ''}>"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """The answer of `call_api`. A provider's error is returned with `success=False`, not raised.
+
+    Attributes:
+        success: true only where the provider answered 2xx.
+        phase: how far the call went; only `"not_sent"` proves that the provider did not execute it.
+        status: the provider's HTTP status, or `None` where it did not answer.
+        data: the provider's decoded JSON or text, or `None`.
+        data_base64: the body of a binary answer, base64, or `None`.
+        content_type: its media type, set only with `data_base64`.
+        headers: the provider's headers that the connector exposes, usually rate limit counters.
+        credits_charged: integration credits billed to the workspace for this call.
+    """
+
+    success: bool
+    phase: Phase
+    status: int | None = None
+    data: Any = None
+    data_base64: str | None = None
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    credits_charged: float = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AppUser:
+    """The signed-in app user, as the platform itself answered for this token (`GET …/entities/User/me`).
+
+    Attributes:
+        raw: the whole record, custom fields included. They never override the typed fields.
+    """
+
+    id: str
+    email: str | None
+    full_name: str | None
+    role: str | None
+    is_verified: bool
+    app_id: str
+    raw: Mapping[str, Any] = field(repr=False, compare=False, hash=False)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Build from the platform's record, whose `id` and `app_id` were checked to be strings."""
+
+        def text(key: str) -> str | None:
+            value = record.get(key)
+            return value if isinstance(value, str) else None
+
+        return cls(
+            id=record["id"],
+            email=text("email"),
+            full_name=text("full_name"),
+            role=text("role"),
+            is_verified=record.get("is_verified") is True,
+            app_id=record["app_id"],
+            raw=MappingProxyType(dict(record)),
+        )

@@ -1,0 +1,377 @@
+"""Each platform call once, as a pure value: the request to send and how to read the answer.
+
+Paths, headers and bodies are those of the reference client, `@base44/sdk` 0.8.50 (`modules/connectors.js`,
+`utils/axios-client.js`); `docs/reference-client.md` lists where this is stricter on purpose. Readers return errors
+instead of raising them: a frame that holds a decoded body must not end up in a traceback.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast, final, get_args
+
+from ._incoming import Caller
+from ._secret import Opaque, Secret
+from ._urls import encode_segment, is_safe_url
+from ._values import ApiResponse, AppUser, Connection, Method, Phase
+from .errors import (
+    AlreadyConnectedError,
+    AuthenticationError,
+    Base44Error,
+    InvalidResponseError,
+    NotConnectedError,
+    NotFoundError,
+    RateLimitError,
+    ServerError,
+    ServiceRoleUnavailableError,
+    class_for,
+    parse_retry_after,
+)
+
+T = TypeVar("T")
+Outcome: TypeAlias = T | Base44Error
+
+USER_AGENT: Final = "base44-web-python"
+MAX_BODY: Final = 1024 * 1024  # bytes of an answer
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Request(Opaque):
+    """A request to the platform. `headers` holds what may be sent; credentials in it are `Secret`."""
+
+    method: str
+    url: str
+    headers: tuple[tuple[str, str | Secret], ...]
+    content: bytes = b""
+
+    def plain_headers(self) -> list[tuple[str, str]]:
+        """The headers with their credentials, for the moment of sending."""
+        return [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in self.headers]
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.url}>"
+
+
+@final
+class Response(Opaque):
+    """An answer of the platform: the status, lower-case header names, and a body that no repr shows."""
+
+    __slots__ = ("_body", "headers", "status")
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self._body = body
+
+    def json(self) -> Any:
+        """The decoded body: `None` for an empty one, `Malformed` where it is not JSON (RFC 8259)."""
+        return _decode(self._body, "strict")
+
+    def error_data(self) -> Any:
+        """The decoded body of an error: JSON, or else text, as the reference client has it."""
+        value = _decode(self._body, "replace")
+        return self._body.decode("utf-8-sig", "replace") if value is Malformed or not self._body else value
+
+    def __repr__(self) -> str:
+        return f"<Response {self.status}, {len(self._body)} bytes>"
+
+
+class Malformed:
+    """Stands for a body that is not JSON."""
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)  # NaN and Infinity are Python's own, no JSON
+
+
+def _decode(body: bytes, errors: str) -> Any:
+    if not body:
+        return None
+    try:
+        return json.loads(body.decode("utf-8-sig", errors), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return Malformed
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One platform call: what to send, and how a 2xx body or an error becomes a result."""
+
+    request: Request
+    read_data: Callable[[Any], Outcome[T]]
+    not_found: type[NotFoundError] = NotFoundError
+
+    def read(self, response: Response) -> Outcome[T]:
+        """The result, or the error to raise. Never raises."""
+        if 200 <= response.status < 300:
+            return self.read_data(response.json())
+        return _error(response, self.not_found)
+
+
+# --- the calls
+
+
+def get_connection(caller: Caller, integration_type: str) -> Call[Connection]:
+    """Token of a shared connector of an integration type."""
+    path = f"external-auth/tokens/{encode_segment(integration_type)}"
+    return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
+
+
+def get_workspace_connection(caller: Caller, connector_id: str) -> Call[Connection]:
+    """Token of a shared connector on the workspace's own OAuth app."""
+    path = f"external-auth/tokens/connectors/{encode_segment(connector_id)}"
+    return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
+
+
+def get_current_app_user_connection(caller: Caller, connector_id: str) -> Call[Connection]:
+    """Token of the app user's own connection."""
+    _user_token(caller)
+    path = f"app-user-auth/connectors/{encode_segment(connector_id)}/token"
+    return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
+
+
+def call_api(
+    caller: Caller,
+    integration_type: str,
+    *,
+    path: str,
+    method: Method,
+    host: str | None,
+    query: Mapping[str, object] | None,
+    headers: Mapping[str, str] | None,
+    body: object,
+) -> Call[ApiResponse]:
+    """A call through the platform's proxy, for metered connectors.
+
+    Raises:
+        TypeError, ValueError: the path is empty or no `str`, the method unknown, or the body no JSON.
+    """
+    if not isinstance(path, str):
+        raise TypeError(f"path must be a str, not {type(path).__name__}")
+    if not path:
+        raise ValueError("path must not be empty")
+    if method not in get_args(Method):
+        raise ValueError(f"method must be one of {', '.join(get_args(Method))} (upper case)")
+    payload: dict[str, object] = {"method": method}
+    if host is not None:
+        payload["host"] = host
+    payload |= {"path": path, "query": query or {}, "headers": headers or {}, "body": body}
+    content = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    request = _service_request(caller, "POST", f"connectors/{encode_segment(integration_type)}/call", content)
+    return Call(request, _read_api_response)
+
+
+def connect_app_user(caller: Caller, connector_id: str) -> Call[Secret]:
+    """The URL that starts the provider's OAuth flow: a credential (whoever approves through it connects)."""
+    path = f"app-user-auth/connectors/{encode_segment(connector_id)}/initiate"
+    return Call(_user_request(caller, caller.user_url, "POST", path), _read_redirect_url)
+
+
+def disconnect_app_user(caller: Caller, connector_id: str) -> Call[None]:
+    """Remove the app user's stored credentials."""
+    path = f"app-user-auth/connectors/{encode_segment(connector_id)}"
+    return Call(_user_request(caller, caller.user_url, "DELETE", path), _read_disconnected)
+
+
+def current_user(caller: Caller) -> Call[AppUser]:
+    """The record of the app user whose token this is: the documented check of a token (contract of 0.8.50)."""
+
+    def read(data: Any) -> Outcome[AppUser]:
+        return _read_user(data, caller.app_id)
+
+    return Call(_user_request(caller, caller.server_url, "GET", "entities/User/me"), read)
+
+
+# --- what is sent
+
+
+def _request(
+    caller: Caller, server: str, method: str, path: str, credentials: dict[str, Secret], content: bytes = b""
+) -> Request:
+    headers: dict[str, str | Secret] = {
+        "Accept": "application/json",
+        "Content-Type": "application/json",
+        # No compression: the size cap then holds for what is read and for what it becomes.
+        "Accept-Encoding": "identity",
+        "User-Agent": USER_AGENT,
+        "X-App-Id": caller.app_id,
+    }
+    headers |= {name: Secret(token.bearer()) for name, token in credentials.items()}
+    if caller.state is not None:
+        headers["Base44-State"] = caller.state
+    if caller.data_env is not None:
+        headers["X-Data-Env"] = caller.data_env
+    return Request(method, f"{server}/api/apps/{caller.app_id}/{path}", tuple(headers.items()), content)
+
+
+def _user_token(caller: Caller) -> Secret:
+    if caller.token is None:
+        raise AuthenticationError(
+            "There is no app user token: the visitor is not signed in, or the request came without its "
+            "Authorization header.",
+            code="no_token",
+        )
+    return caller.token
+
+
+def _user_request(caller: Caller, server: str, method: str, path: str) -> Request:
+    return _request(caller, server, method, path, {"Authorization": _user_token(caller)})
+
+
+def service_token(caller: Caller) -> Secret:
+    """The service token.
+
+    Raises:
+        ServiceRoleUnavailableError: there is none.
+    """
+    if caller.service_token is None:
+        raise ServiceRoleUnavailableError(
+            "There is no service role for this request: set service_token (BASE44_SERVICE_TOKEN), or run behind "
+            'Base44 with platform_headers="trust".',
+            code="no_service_token",
+        )
+    return caller.service_token
+
+
+def _service_request(caller: Caller, method: str, path: str, content: bytes = b"") -> Request:
+    credentials = {"Authorization": service_token(caller)}
+    if caller.token is not None:
+        credentials["on-behalf-of"] = caller.token
+    return _request(caller, caller.server_url, method, path, credentials, content)
+
+
+# --- what comes back
+
+
+def _error(response: Response, not_found: type[NotFoundError]) -> Base44Error:
+    """An error answer as its exception; fields as the reference client's error interceptor takes them."""
+    if 300 <= response.status < 400:
+        return InvalidResponseError(
+            "The platform answered with a redirect, which is not followed: credentials would go to another address. "
+            "Check server_url (BASE44_SERVER_URL) and app_url (BASE44_APP_URL).",
+            status=response.status,
+            code="redirect",
+        )
+    data = response.error_data()
+    body = data if isinstance(data, dict) else {}
+    error = body.get("error")
+    nested = error if isinstance(error, dict) else {}
+    fallback = f"Request failed with status code {response.status}"
+    message = nested.get("message") or body.get("message") or body.get("detail") or fallback
+    codes = (nested.get("code"), body.get("code"), response.headers.get("x-base44-connector-error"))
+    code = next((str(code) for code in codes if code is not None), None)
+    cls = class_for(response.status, code)
+    if cls is NotFoundError:
+        cls = not_found
+    fields = {
+        "status": response.status,
+        "code": code,
+        "data": data,
+        "request_id": response.headers.get("x-request-id"),
+    }
+    if issubclass(cls, RateLimitError | ServerError):
+        return cls(_text(message), retry_after=parse_retry_after(response.headers.get("retry-after")), **fields)
+    return cls(_text(message), **fields)
+
+
+def _text(message: object) -> str:
+    """A message as text; a 422's list of problems becomes `loc: msg; …`, where JavaScript says `[object Object]`."""
+    if isinstance(message, str):
+        return message
+    if isinstance(message, list) and all(isinstance(item, dict) and "msg" in item for item in message):
+        return "; ".join(_located(item) for item in message)
+    return json.dumps(message, ensure_ascii=False)
+
+
+def _located(item: Mapping[str, Any]) -> str:
+    where = item.get("loc")
+    place = ".".join(str(part) for part in where) if isinstance(where, list) else ""
+    return f"{place}: {item['msg']}" if place else str(item["msg"])
+
+
+def _invalid(what: str) -> InvalidResponseError:
+    return InvalidResponseError(
+        f"The platform's answer cannot be used: {what}. Check that server_url (BASE44_SERVER_URL) is the platform; "
+        "if it is, the platform has changed or is failing.",
+        code="invalid_response",
+    )
+
+
+def _is_text_mapping(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+
+
+def _read_connection(data: Any) -> Outcome[Connection]:
+    if not isinstance(data, dict):
+        return _invalid("it is no JSON object")
+    token, config, integration_type = (
+        data.get(key) for key in ("access_token", "connection_config", "integration_type")
+    )
+    if not isinstance(token, str) or not token:
+        return _invalid("access_token is missing or no string")
+    if not (token.isascii() and token.isprintable()):
+        return _invalid("access_token has characters that no header may carry, such as a line break")
+    if config is not None and not _is_text_mapping(config):
+        return _invalid("connection_config is not a mapping of strings")
+    if integration_type is not None and not isinstance(integration_type, str):
+        return _invalid("integration_type is no string")
+    return Connection(Secret(token), config, integration_type)
+
+
+def _read_api_response(data: Any) -> Outcome[ApiResponse]:
+    if not isinstance(data, dict):
+        return _invalid("it is no JSON object")
+    status, base64, content_type = (data.get(key) for key in ("status_code", "data_base64", "content_type"))
+    headers, credits_charged = data.get("headers") or {}, data.get("credits_charged") or 0
+    if not isinstance(data.get("success"), bool) or data.get("phase") not in get_args(Phase):
+        return _invalid("success or phase is missing or unknown; whether the provider executed the call is unknown")
+    if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
+        return _invalid("status_code is no integer")
+    if any(value is not None and not isinstance(value, str) for value in (base64, content_type)):
+        return _invalid("data_base64 or content_type is no string")
+    if not _is_text_mapping(headers) or not isinstance(credits_charged, int | float):
+        return _invalid("headers or credits_charged has the wrong type")
+    return ApiResponse(
+        success=data["success"],
+        phase=cast(Phase, data["phase"]),
+        status=status,
+        data=data.get("data"),
+        data_base64=base64,
+        content_type=content_type,
+        headers=headers,
+        credits_charged=credits_charged,
+    )
+
+
+def _read_redirect_url(data: Any) -> Outcome[Secret]:
+    if not isinstance(data, dict):
+        return _invalid("it is no JSON object")
+    url = data.get("redirect_url")
+    if url is None and data.get("already_authorized") is True:
+        return AlreadyConnectedError(
+            "The app user is connected already. Disconnect first to connect another account.", code="already_connected"
+        )
+    if not isinstance(url, str):
+        return _invalid("redirect_url is missing or no string")
+    if not is_safe_url(url):
+        return _invalid("redirect_url is no https address that a browser may be sent to")
+    return Secret(url)
+
+
+def _read_disconnected(data: Any) -> Outcome[None]:
+    # The body's fields are known from a mock only; but a page in its place means that nothing was disconnected.
+    return None if data is None or isinstance(data, dict) else _invalid("it is no JSON object")
+
+
+def _read_user(data: Any, app_id: str) -> Outcome[AppUser]:
+    if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not data["id"]:
+        return _invalid("User/me is no record of a user")
+    if data.get("app_id") != app_id:
+        return AuthenticationError("The token belongs to a user of another app.", code="other_app")
+    if data.get("is_service") or data.get("disabled"):
+        return AuthenticationError("The token belongs to no active app user.", code="inactive_user")
+    return AppUser.from_record(data)

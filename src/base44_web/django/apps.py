@@ -1,0 +1,47 @@
+"""The app's configuration and its system checks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings as django_settings
+from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
+
+from ..errors import ConfigurationError
+from .middleware import Base44Middleware, load_settings
+
+
+class Base44Config(AppConfig):
+    """Installed as `"base44_web.django"`."""
+
+    name = "base44_web.django"
+    label = "base44_web"
+    verbose_name = "Base44"
+
+    def ready(self) -> None:
+        register(check_settings)
+
+
+def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
+    """E001: a setting is wrong. W001: the middleware is not installed."""
+    found: list[CheckMessage] = []
+    try:
+        load_settings()
+    except ConfigurationError as error:
+        found.append(Error(error.message, hint="See the setting BASE44.", id="base44_web.E001"))
+    if not any(_is_ours(import_string(path)) for path in django_settings.MIDDLEWARE):
+        found.append(
+            Warning(
+                "request.base44 will not be there: the middleware is not installed.",
+                hint='Add "base44_web.django.Base44Middleware" to MIDDLEWARE.',
+                id="base44_web.W001",
+            )
+        )
+    return found
+
+
+def _is_ours(middleware: object) -> bool:
+    return isinstance(middleware, type) and issubclass(middleware, Base44Middleware)

@@ -1,0 +1,207 @@
+"""Every error that `base44_web` raises, under `Base44Error`.
+
+The fields `status`, `code`, `message` and `data` are the reference client's (`@base44/sdk` 0.8.50,
+`utils/axios-client.js`); the classes sort them so that a view can catch what it can handle.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, ClassVar
+
+__all__ = [
+    "AlreadyConnectedError",
+    "AuthenticationError",
+    "BadRequestError",
+    "Base44Error",
+    "ConfigurationError",
+    "ConflictError",
+    "CreditsExhaustedError",
+    "InvalidResponseError",
+    "MeteredConnectorError",
+    "NotConnectedError",
+    "NotFoundError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "RequestFailedError",
+    "RequestTimeoutError",
+    "ServerError",
+    "ServiceRoleUnavailableError",
+    "TransportError",
+    "ValidationError",
+]
+
+
+class Base44Error(Exception):
+    """Something between this server and the Base44 platform went wrong.
+
+    Attributes:
+        message: what happened and what to do about it; never a credential.
+        status: the HTTP status, or `None` where no answer was received.
+        code: the platform's error code (`"NOT_FOUND"`), or one of ours (`"no_token"`), or `None`.
+        data: the platform's decoded error body, or `None`. Always `None` for a 2xx answer, whose body
+            could hold a credential.
+        request_id: the `X-Request-Id` of the platform's answer, where it sent one.
+    """
+
+    default_status: ClassVar[int | None] = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        data: Any = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = self.default_status if status is None else status
+        self.code = code
+        self.data = data
+        self.request_id = request_id
+
+
+class BadRequestError(Base44Error):
+    """400: a request that makes no sense, such as platform headers that contradict the settings."""
+
+    default_status = 400
+
+
+class AuthenticationError(Base44Error):
+    """401: there is no app user token, or it is malformed, expired or refused."""
+
+    default_status = 401
+
+
+class CreditsExhaustedError(Base44Error):
+    """402: the workspace has no integration credits left; `data["extra_data"]["reason"]` says more."""
+
+    default_status = 402
+
+
+class PermissionDeniedError(Base44Error):
+    """403: the caller is known but may not do this."""
+
+    default_status = 403
+
+
+class MeteredConnectorError(PermissionDeniedError):
+    """403: a metered connector gives no token; use `call_api` instead."""
+
+
+class NotFoundError(Base44Error):
+    """404: no such thing, or the connector is not set up."""
+
+    default_status = 404
+
+
+class NotConnectedError(NotFoundError):
+    """404 on a token route: nothing is connected. For an app user: send them to connect."""
+
+
+class ConflictError(Base44Error):
+    """409: the request contradicts the present state."""
+
+    default_status = 409
+
+
+class AlreadyConnectedError(ConflictError):
+    """`connect_app_user` found the app user already connected, so there is no URL to go to."""
+
+
+class ValidationError(Base44Error):
+    """422: the platform refused the request's contents; `data["detail"]` lists what."""
+
+    default_status = 422
+
+
+class RateLimitError(Base44Error):
+    """429: too many calls.
+
+    Attributes:
+        retry_after: seconds to wait, from the `Retry-After` header, or `None` where it is absent or nonsense.
+    """
+
+    default_status = 429
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.retry_after = retry_after
+
+
+class ServerError(Base44Error):
+    """5xx: the platform failed.
+
+    Attributes:
+        retry_after: seconds to wait, from the `Retry-After` header, or `None`.
+    """
+
+    default_status = 500
+
+    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
+        super().__init__(message, **fields)
+        self.retry_after = retry_after
+
+
+class TransportError(Base44Error):
+    """No whole answer was received."""
+
+
+class RequestTimeoutError(TransportError):
+    """The platform did not answer within the deadline (`Settings.timeout` seconds, `connect_timeout` to connect)."""
+
+
+class RequestFailedError(TransportError):
+    """The platform could not be reached, or dropped the connection."""
+
+
+class InvalidResponseError(Base44Error):
+    """The platform answered, but with nothing that can be used: not JSON, the wrong shape, too large, a redirect."""
+
+
+class ConfigurationError(Base44Error):
+    """A setting is missing or wrong; the message names it. A mistake of the operator, never of a visitor."""
+
+
+class ServiceRoleUnavailableError(ConfigurationError):
+    """`as_service_role` was used where there is no service token."""
+
+
+_BY_STATUS: Mapping[int, type[Base44Error]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: CreditsExhaustedError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: ValidationError,
+    429: RateLimitError,
+}
+
+
+def class_for(status: int, code: str | None) -> type[Base44Error]:
+    """The class of an error answer, by its HTTP status and, for metered connectors, its code."""
+    if status == 403 and code == "metered_connector_requires_proxy":
+        return MeteredConnectorError
+    if status >= 500:
+        return ServerError
+    return _BY_STATUS.get(status, Base44Error)
+
+
+def parse_retry_after(value: str | None) -> float | None:
+    """Seconds from a `Retry-After` header (RFC 9110 §10.2.3), or `None` where it is absent or nonsense."""
+    if value is None:
+        return None
+    if value.isascii() and value.isdigit():
+        return float(value) if len(value) <= 9 else None
+    try:
+        when = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None

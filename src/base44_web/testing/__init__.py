@@ -1,0 +1,11 @@
+"""Testing an app that uses `base44_web`: the platform's emulator, over HTTP or as a transport in this process.
+
+Needs the extra `testing`: `pip install "base44-web[testing]"`.
+"""
+
+from __future__ import annotations
+
+from ._emulator import CALENDAR_ID, WORKSPACE_ID, Emulator
+from ._faults import Fault, Recorded
+
+__all__ = ["CALENDAR_ID", "WORKSPACE_ID", "Emulator", "Fault", "Recorded"]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx2
 from django.conf import settings
-from django.http import FileResponse, HttpResponse, JsonResponse
+from django.http import HttpResponse, JsonResponse
 from django.views.decorators.http import require_GET, require_POST
 
 from base44_web import AuthenticationError, Base44Error, NotConnectedError, Settings
@@ -42,8 +42,8 @@ class ExplainMiddleware:
 
 
 @require_GET
-def page(request: HttpRequest) -> FileResponse:
-    return FileResponse(PAGE.open("rb"), content_type="text/html; charset=utf-8")
+def page(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(PAGE.read_bytes())
 
 
 @require_GET

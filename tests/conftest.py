@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from base44_web import Settings
+from base44_web.testing import CALENDAR_ID, Emulator
+from tests.drivers import DRIVERS, Driver, environment
+
+
+@pytest.fixture(autouse=True)
+def clean_environment() -> Iterator[None]:
+    with environment():
+        yield
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator.demo() as emulator:
+        yield emulator
+
+
+@pytest.fixture
+def platform(emulator: Emulator) -> Iterator[str]:
+    """The emulator's address over HTTP."""
+    with emulator.serve() as server:
+        yield server.url
+
+
+@pytest.fixture
+def settings(emulator: Emulator, platform: str) -> Settings:
+    return Settings(
+        app_id=emulator.app_id,
+        server_url=platform,
+        service_token=emulator.service_token,
+        app_user_connectors={"calendar": CALENDAR_ID},
+    )
+
+
+@pytest.fixture(params=DRIVERS)
+def driver_name(request: pytest.FixtureRequest) -> Any:
+    framework = {"starlette": "starlette", "fastapi": "fastapi", "django": "django", "flask": "flask"}
+    pytest.importorskip(framework[request.param.partition("-")[0]])
+    return request.param
+
+
+@pytest.fixture
+def driver(driver_name: str, settings: Settings) -> Iterator[Driver]:
+    driver = Driver(driver_name, settings)
+    yield driver
+    driver.close()

@@ -230,12 +230,17 @@ class Driver:
         name: str,
         /,
         *args: Any,
-        headers: dict[str, str] | list[tuple[str, str]] | None = None,
+        headers: Any = None,
         http_method: str = "POST",
         **kwargs: Any,
     ) -> Outcome:
         """Perform the method `name` of a module (`"service"`, `"user"`, `"client"`) inside a view."""
-        pairs = list(headers.items()) if isinstance(headers, dict) else list(headers or [])
+        return self.perform(module, name, args, kwargs, headers or {}, http_method)
+
+    def perform(
+        self, module: str, name: str, args: Any, kwargs: Any, headers: Any, http_method: str = "POST"
+    ) -> Outcome:
+        pairs = list(headers.items()) if isinstance(headers, dict) else list(headers)
         pairs = [(key, value.encode("latin-1")) for key, value in pairs]
         response = self.request(http_method, "/run", [*pairs, *encode_call(module, name, args, kwargs)])
         assert response.status_code == 200, response.text

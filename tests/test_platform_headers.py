@@ -1,0 +1,165 @@
+"""`platform_headers`: with "ignore" nothing has any effect; with "trust" it is used as a set, and taken out of the request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from base44_web import ConfigurationError, Settings
+from base44_web.testing import Emulator
+from tests.drivers import Driver
+
+APP = "app-one"
+
+
+def platform_headers(url: str, **changed: str) -> dict[str, str]:
+    headers = {
+        "Base44-App-Id": APP,
+        "Base44-Api-Url": url,
+        "Base44-Service-Authorization": "Bearer header-service-canary",
+        "Base44-State": "state-canary",
+        "X-Data-Env": "dev",
+        "Base44-Functions-Version": "v1",
+        "X-Base44-App-Url": "https://app.example",
+        **{name.replace("_", "-"): value for name, value in changed.items()},
+    }
+    return {name: value for name, value in headers.items() if value}
+
+
+@pytest.fixture
+def elsewhere() -> Iterator[tuple[Emulator, str]]:
+    """A second platform, which headers may name."""
+    with Emulator(app_id=APP) as emulator, emulator.serve() as server:
+        yield emulator, server.url
+
+
+def test_ignored_by_default(driver: Driver, emulator: Emulator, elsewhere: tuple[Emulator, str]) -> None:
+    driver.call("service", "get_connection", "slack")
+    driver.call("service", "get_connection", "slack", headers=platform_headers(elsewhere[1]))
+    plain, forged = emulator.requests
+    assert forged == plain
+    assert elsewhere[0].requests == []
+
+
+@pytest.fixture
+def make(driver_name: str) -> Iterator[Any]:
+    made: list[Driver] = []
+
+    def make(**fields: Any) -> Driver:
+        made.append(Driver(driver_name, Settings(platform_headers="trust", **fields)))
+        return made[-1]
+
+    yield make
+    for driver in made:
+        driver.close()
+
+
+def test_trusted_as_a_set(make: Any, emulator: Emulator, platform: str, elsewhere: tuple[Emulator, str]) -> None:
+    other, url = elsewhere
+    driver = make(allowed_app_ids=[APP], allowed_api_urls=[url], server_url=platform)
+    driver.call("service", "get_connection", "slack", headers=platform_headers(url))
+    (request,) = other.requests
+    assert request.target.startswith(f"/api/apps/{APP}/")
+    assert request.header("authorization") == "Bearer header-service-canary"
+    assert (request.header("base44-state"), request.header("x-data-env")) == ("state-canary", "dev")
+    assert emulator.requests == []
+
+
+def test_a_configured_service_token_stays_with_its_app_and_server(
+    make: Any, emulator: Emulator, platform: str, elsewhere: tuple[Emulator, str]
+) -> None:
+    other, url = elsewhere
+    driver = make(app_id=APP, service_token="configured-canary", server_url=platform, allowed_api_urls=[url])
+    headers = platform_headers(url, Base44_Service_Authorization="")
+    outcome = driver.call("service", "get_connection", "slack", headers=headers)
+    assert outcome.error == "ServiceRoleUnavailableError"
+    assert driver.call("service", "get_connection", "slack").error == "NotConnectedError"  # the configured set
+    assert emulator.requests[0].header("authorization") == "Bearer configured-canary"
+    assert other.requests == []
+
+
+@pytest.mark.parametrize(
+    ("changed", "code"),
+    [
+        ({"Base44_App_Id": "app-two"}, "app_id_mismatch"),
+        ({"Base44_App_Id": "../app"}, "app_id_mismatch"),
+        ({"Base44_App_Id": ""}, "app_id_missing"),
+        ({"Base44_Api_Url": "https://evil.example"}, "api_url_not_allowed"),
+        ({"Base44_Api_Url": "http://127.0.0.1:1"}, "api_url_not_allowed"),
+        ({"Base44_Api_Url": "http://127.0.0.1:1@evil.example"}, "api_url_not_allowed"),
+        ({"Base44_Api_Url": "file:///etc/passwd"}, "api_url_not_allowed"),
+        ({"Base44_Service_Authorization": "Basic x"}, "malformed_service_authorization"),
+        ({"Base44_Service_Authorization": "Bearer a b"}, "malformed_service_authorization"),
+    ],
+)
+def test_nonsense_is_a_400_without_a_call(
+    make: Any, elsewhere: tuple[Emulator, str], changed: dict[str, str], code: str
+) -> None:
+    other, url = elsewhere
+    driver = make(app_id=APP, service_token="configured-canary", allowed_api_urls=[url], server_url=url)
+    outcome = driver.call("service", "get_connection", "slack", headers=platform_headers(url, **changed))
+    assert (outcome.error, outcome.fields["status"], outcome.fields["code"]) == ("BadRequestError", 400, code)
+    assert other.requests == []
+
+
+def test_a_header_twice_is_a_400(make: Any, elsewhere: tuple[Emulator, str]) -> None:
+    other, url = elsewhere
+    driver = make(app_id=APP, allowed_api_urls=[url], server_url=url)
+    for name, value in platform_headers(url).items():
+        if name in ("Base44-App-Id", "Base44-Api-Url", "Base44-Service-Authorization"):
+            twice = [*platform_headers(url).items(), (name, value)]
+            if not driver.asgi:
+                twice = [*platform_headers(url, **{name.replace("-", "_"): f"{value},{value}"}).items()]
+            assert driver.call("service", "get_connection", "slack", headers=twice).error == "BadRequestError"
+    assert other.requests == []
+
+
+def test_data_environment_only_when_exact(make: Any, elsewhere: tuple[Emulator, str]) -> None:
+    other, url = elsewhere
+    driver = make(app_id=APP, allowed_api_urls=[url], server_url=url)
+    for value in ("prod", "Dev", "staging", "dev,prod"):
+        driver.call("service", "get_connection", "slack", headers=platform_headers(url, X_Data_Env=value))
+    assert [request.header("x-data-env") for request in other.requests] == ["prod", None, None, None]
+
+
+def test_trust_needs_a_list_of_servers() -> None:
+    with pytest.raises(ConfigurationError, match="BASE44_ALLOWED_API_URLS"):
+        Settings(app_id=APP, platform_headers="trust")
+
+
+# --- taken out of the framework's own request
+
+
+def seen_by(driver_name: str, settings: Settings, headers: dict[str, str], *, fails: bool) -> str:
+    """Everything that the outermost layer can see of a request after the app has had it."""
+    driver = Driver(driver_name, settings)
+    inner, seen = driver.app, []
+
+    async def outer_asgi(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await inner(scope, receive, send)
+        finally:
+            seen.append(repr({key: value for key, value in scope.items() if key != "app"}))
+
+    def outer_wsgi(environ: Any, start_response: Any) -> Any:
+        try:
+            return inner(environ, start_response)
+        finally:
+            seen.append(repr(environ))
+
+    driver.app = outer_asgi if driver.asgi else outer_wsgi
+    driver.request("POST", "/idle" if not fails else "/nowhere", list(headers.items()))
+    driver.close()
+    return seen[0]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_taken_out_in_place(driver_name: str, elsewhere: tuple[Emulator, str], fails: bool) -> None:
+    trusting = Settings(app_id=APP, platform_headers="trust", allowed_api_urls=[elsewhere[1]])
+    seen = seen_by(driver_name, trusting, platform_headers(elsewhere[1]), fails=fails)
+    assert "canary" not in seen
+    assert APP in seen
+    ignoring = Settings(app_id=APP)
+    assert "canary" in seen_by(driver_name, ignoring, platform_headers(elsewhere[1]), fails=fails)

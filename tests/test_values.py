@@ -1,0 +1,162 @@
+"""What holds a credential: opaque, not serialisable, and usable as `auth=`."""
+
+from __future__ import annotations
+
+import copy
+import json
+import pickle
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from base44_web import ApiResponse, AsyncBase44, Base44, Connection, RateLimitError, Secret, Settings
+from base44_web._incoming import Caller, Incoming
+from base44_web._wire import Request, Response
+from base44_web.testing import CALENDAR_ID, Emulator
+
+CANARY = "c4n4ry.token.value"
+
+
+def holders() -> list[Any]:
+    secret = Secret(CANARY)
+    client = Base44(app_id="a", token=CANARY, service_token=CANARY)
+    return [
+        secret,
+        Connection(secret, {"k": CANARY}, "slack"),
+        Settings(app_id="a", service_token=CANARY),
+        Caller("a", "https://x", "https://x", secret, secret, secret),
+        Incoming("GET", [("authorization", CANARY), ("cookie", CANARY)]),
+        Request("GET", "https://x", (("Authorization", secret),), b""),
+        Response(200, {}, CANARY.encode()),
+        client,
+        client.aio,
+        client.connectors,
+        client.as_service_role,
+        client.as_service_role.connectors,
+        client.aio.connectors,
+        AsyncBase44(app_id="a", token=CANARY).sync,
+    ]
+
+
+@pytest.mark.parametrize("holder", holders(), ids=lambda holder: type(holder).__name__)
+def test_opaque(holder: Any) -> None:
+    for shown in (
+        repr(holder),
+        str(holder),
+        f"{holder}",
+        "%s" % holder,
+        f"{holder!r}",
+        repr([holder]),
+        repr({1: holder}),
+    ):
+        assert CANARY not in shown
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        with pytest.raises(TypeError):
+            pickle.dumps(holder, protocol)
+    with pytest.raises(TypeError):
+        json.dumps(holder)
+    with pytest.raises(TypeError):
+        vars(holder)
+    assert copy.copy(holder) is holder
+    assert copy.deepcopy(holder) is holder
+
+
+def test_secrets_compare_by_value_and_only_with_secrets() -> None:
+    assert Secret("a") == Secret("a")
+    assert Secret("a") != Secret("b")
+    assert Secret("a") != "a"
+    assert len({Secret("a"), Secret("a")}) == 1
+
+
+def test_a_wrong_token_is_not_in_the_traceback() -> None:
+    for make in (
+        lambda: Base44(app_id="a", token=CANARY + " x"),
+        lambda: Base44(app_id="a", service_token=CANARY + "\n"),
+        lambda: Settings(app_id="a", service_token=CANARY + " x"),
+        lambda: Settings.load(None, {"app_id": "a", "service_token": CANARY + " x"}),
+    ):
+        with pytest.raises(Exception) as caught:  # noqa: PT011 - any error of ours
+            make()
+        frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+        ours = [frame for frame in frames if "base44_web" in frame.filename]
+        assert ours
+        assert not [frame for frame in ours if CANARY in str(frame.locals)]
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_connection_is_auth(emulator: Emulator, platform: str, library: str) -> None:
+    lib = pytest.importorskip(library)
+    token = emulator.connect(emulator.add_user("ada@test.example", events=["lunch"]), CALENDAR_ID)
+    connection = Connection(Secret(token), None, "googlecalendar")
+    url = f"{platform}/provider/calendar/v3/calendars/primary/events"
+    assert lib.get(url, auth=connection).json()["items"][0]["summary"] == "lunch"
+    assert lib.get(url).status_code == 401
+
+
+def returns(framework: str, connection: Connection) -> Callable[[], Any]:
+    if framework == "fastapi":
+        from fastapi import FastAPI
+        from fastapi.testclient import TestClient
+
+        app = FastAPI()
+
+        @app.get("/")
+        async def view() -> Any:
+            return connection
+
+        return lambda: TestClient(app).get("/")
+    if framework == "flask":
+        from flask import Flask
+
+        site = Flask("x")
+        site.testing = True
+        site.add_url_rule("/", view_func=lambda: connection)
+        return lambda: site.test_client().get("/")
+    from tests.drivers import configure_django
+
+    configure_django()
+    from django.http import JsonResponse
+
+    return lambda: JsonResponse({"connection": connection})
+
+
+@pytest.mark.parametrize("framework", ["fastapi", "flask", "django"])
+def test_returning_a_connection_from_a_view_raises(framework: str) -> None:
+    pytest.importorskip(framework)
+    with pytest.raises((TypeError, ValueError)) as caught:
+        returns(framework, Connection(Secret(CANARY), {"k": CANARY}, "slack"))()
+    assert CANARY not in str(caught.value)
+
+
+def test_errors_survive_pickling() -> None:
+    error = RateLimitError("slow down", retry_after=3.0, code="x", data={"detail": "slow down"})
+    twin = pickle.loads(pickle.dumps(error))
+    assert (twin.message, twin.status, twin.code, twin.data, twin.retry_after) == (
+        "slow down",
+        429,
+        "x",
+        error.data,
+        3.0,
+    )
+
+
+def test_values_are_frozen() -> None:
+    response = ApiResponse(success=True, phase="responded")
+    with pytest.raises(AttributeError):
+        response.success = False  # type: ignore[misc]
+    connection = Connection(Secret("t"), {"a": "b"}, None)
+    with pytest.raises(TypeError):
+        connection.connection_config["a"] = "c"  # type: ignore[index]
+    assert connection.connection_config == {"a": "b"}
+
+
+def test_deprecated_methods_warn_at_the_callers_line(emulator: Emulator) -> None:
+    token = emulator.share("slack")
+    with (
+        Base44(app_id=emulator.app_id, service_token=emulator.service_token, transport=emulator.transport) as base44,
+        pytest.warns(DeprecationWarning, match="get_connection") as caught,
+    ):
+        assert base44.as_service_role.connectors.get_access_token("slack") == token
+    assert caught[0].filename == __file__

@@ -109,3 +109,7 @@ def _serve_wsgi(app: Callable[..., Any], port: int) -> None:
         server.serve_forever()
     finally:
         server.server_close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

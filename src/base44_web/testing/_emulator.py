@@ -17,7 +17,8 @@ import jwt
 
 from .._values import AppUser
 from ._faults import Answer, Fault, Recorded
-from ._pages import callback_page, consent_page, message_page
+from ._provider import Provider
+from ._replies import Reply, detail, json_reply
 from ._state import State
 from ._transport import InProcess
 
@@ -61,6 +62,7 @@ class Emulator:
         self.service_token = self._state.setting("service_token", f"service-{secrets.token_urlsafe(24)}")
         self._jwt_secret = self._state.setting("jwt_secret", secrets.token_urlsafe(48))
         self.requests: list[Recorded] = []
+        self._provider = Provider(self._state)
         self._faults: list[_Ordered] = []
         self._lock = threading.Lock()
 
@@ -216,7 +218,7 @@ class Emulator:
                 return ordered.fault
         return Fault()
 
-    def _route(self, request: Recorded, base: str) -> _Reply:
+    def _route(self, request: Recorded, base: str) -> Reply:
         if request.method == "OPTIONS":
             allow = {"access-control-allow-headers": "*, authorization", "access-control-allow-methods": "*"}
             return 204, allow, b""
@@ -227,22 +229,22 @@ class Emulator:
             case _, ["api", "apps", app, *rest] if app == self.app_id:
                 return self._app(request, rest, base)
             case "GET", ["api", "external-auth", "callback"]:
-                return self._callback(query)
+                return self._provider.callback(query)
             case "GET" | "POST", ["provider", "consent"]:
-                return self._consent(request, query, base)
+                return self._provider.consent(request, query, base)
             case "GET", ["provider", "calendar", "v3", "calendars", "primary", "events"]:
-                return self._events(request)
+                return self._provider.events(request)
             case "GET", ["provider", "slack", "api", "auth.test"]:
-                return self._shared_api(request)
-        return _detail(404, "Not Found")
+                return self._provider.slack(request)
+        return detail(404, "Not Found")
 
-    def _app(self, request: Recorded, path: list[str], base: str) -> _Reply:
+    def _app(self, request: Recorded, path: list[str], base: str) -> Reply:
         match request.method, path:
             case "POST", ["auth", "login"]:
                 return self._login(request)
             case "GET", ["entities", "User", "me"]:
                 user = self._user(request.header("authorization"))
-                return _detail(401, "Unauthorized") if user is None else _json(200, user)
+                return detail(401, "Unauthorized") if user is None else json_reply(200, user)
             case "GET", ["external-auth", "tokens", "connectors", connector]:
                 return self._refuse_service(request) or self._token("workspace", connector)
             case "GET", ["external-auth", "tokens", connector]:
@@ -255,7 +257,7 @@ class Emulator:
                 return self._initiate(request, connector, base)
             case "DELETE", ["app-user-auth", "connectors", connector]:
                 return self._disconnect(request, connector)
-        return _detail(404, "Not Found")
+        return detail(404, "Not Found")
 
     # --- who is asking
 
@@ -267,74 +269,74 @@ class Emulator:
         row = self._state.one("SELECT record FROM users WHERE email = ?", claims.get("sub"))
         return None if row is None else json.loads(row["record"])
 
-    def _refuse_service(self, request: Recorded) -> _Reply | None:
+    def _refuse_service(self, request: Recorded) -> Reply | None:
         header = request.header("authorization")
         if header is not None and secrets.compare_digest(header.encode(), f"Bearer {self.service_token}".encode()):
             return None
         if self._user(header) is not None:
-            return _detail(403, "This endpoint is only accessible to service tokens")
-        return _detail(401, "Unauthorized")
+            return detail(403, "This endpoint is only accessible to service tokens")
+        return detail(401, "Unauthorized")
 
-    def _login(self, request: Recorded) -> _Reply:
+    def _login(self, request: Recorded) -> Reply:
         try:
             given = json.loads(request.body)
             row = self._state.one("SELECT * FROM users WHERE email = ?", str(given["email"]))
             password = str(given["password"])
         except (ValueError, KeyError, TypeError):
-            return _json(422, {"detail": [{"loc": ["body"], "msg": "email and password are required"}]})
+            return json_reply(422, {"detail": [{"loc": ["body"], "msg": "email and password are required"}]})
         if row is None or not secrets.compare_digest(password.encode(), row["password"].encode()):
-            return _detail(401, "Invalid email or password")
+            return detail(401, "Invalid email or password")
         record = json.loads(row["record"])
-        return _json(200, {"access_token": self.sign_in(AppUser.from_record(record)), "user": record})
+        return json_reply(200, {"access_token": self.sign_in(AppUser.from_record(record)), "user": record})
 
     # --- connections
 
-    def _token(self, kind: str, connector: str, owner: str = "") -> _Reply:
+    def _token(self, kind: str, connector: str, owner: str = "") -> Reply:
         row = self._state.connection(kind, connector, owner)
         if row is None:
-            return _json(404, {"detail": "Connector connection not found", "code": "NOT_FOUND"})
+            return json_reply(404, {"detail": "Connector connection not found", "code": "NOT_FOUND"})
         body = {"access_token": row["token"], "integration_type": row["integration_type"]}
-        return _json(200, body | ({"connection_config": json.loads(row["config"])} if row["config"] else {}))
+        return json_reply(200, body | ({"connection_config": json.loads(row["config"])} if row["config"] else {}))
 
-    def _shared_token(self, connector: str) -> _Reply:
+    def _shared_token(self, connector: str) -> Reply:
         if self._state.connector("metered", connector) is not None:
             body = {"detail": "This connector is metered: call it through the proxy"}
-            return _json(403, body, {"x-base44-connector-error": "metered_connector_requires_proxy"})
+            return json_reply(403, body, {"x-base44-connector-error": "metered_connector_requires_proxy"})
         return self._token("shared", connector)
 
-    def _app_user_token(self, request: Recorded, connector: str) -> _Reply:
+    def _app_user_token(self, request: Recorded, connector: str) -> Reply:
         user = self._user(request.header("on-behalf-of"))
-        return _detail(401, "Unauthorized") if user is None else self._token("app_user", connector, user["id"])
+        return detail(401, "Unauthorized") if user is None else self._token("app_user", connector, user["id"])
 
-    def _initiate(self, request: Recorded, connector: str, base: str) -> _Reply:
+    def _initiate(self, request: Recorded, connector: str, base: str) -> Reply:
         user = self._user(request.header("authorization"))
         if user is None:
-            return _detail(401, "Unauthorized")
+            return detail(401, "Unauthorized")
         if self._state.connector("app_user", connector) is None:
-            return _json(404, {"detail": "Connector authorization not configured", "code": "NOT_FOUND"})
+            return json_reply(404, {"detail": "Connector authorization not configured", "code": "NOT_FOUND"})
         row = self._state.connection("app_user", connector, user["id"])
         if row is not None:
-            return _json(200, {"redirect_url": None, "connection_id": row["id"], "already_authorized": True})
+            return json_reply(200, {"redirect_url": None, "connection_id": row["id"], "already_authorized": True})
         state = self._state.start_flow(connector, user["id"], _LINK_LIFETIME)
         body = {"connection_id": secrets.token_hex(12), "already_authorized": False}
-        return _json(200, {"redirect_url": f"{base}/provider/consent?state={state}", **body})
+        return json_reply(200, {"redirect_url": f"{base}/provider/consent?state={state}", **body})
 
-    def _disconnect(self, request: Recorded, connector: str) -> _Reply:
+    def _disconnect(self, request: Recorded, connector: str) -> Reply:
         user = self._user(request.header("authorization"))
         if user is None:
-            return _detail(401, "Unauthorized")
+            return detail(401, "Unauthorized")
         if self._state.connection("app_user", connector, user["id"]) is None:
-            return _detail(404, "No active connection found for this connector")
+            return detail(404, "No active connection found for this connector")
         self._state.disconnect("app_user", connector, user["id"])
-        return _json(200, {"status": "disconnected", "connector_id": connector})
+        return json_reply(200, {"status": "disconnected", "connector_id": connector})
 
-    def _call(self, request: Recorded, connector: str) -> _Reply:
+    def _call(self, request: Recorded, connector: str) -> Reply:
         if self._state.connector("metered", connector) is None:
-            return _json(404, {"detail": "Connector proxy not configured", "code": "NOT_FOUND"})
+            return json_reply(404, {"detail": "Connector proxy not configured", "code": "NOT_FOUND"})
         left = int(self._state.setting("credits", "0"))
         if left <= 0:
             reason = {"reason": "integration_credits_limit_reached"}
-            return _json(402, {"message": "The workspace has no integration credits left", "extra_data": reason})
+            return json_reply(402, {"message": "The workspace has no integration credits left", "extra_data": reason})
         self._state.change_setting("credits", str(left - 1))
         call = json.loads(request.body)
         # The provider behind the proxy: one user, and posts that are echoed.
@@ -346,56 +348,4 @@ class Emulator:
             "data": {"title": "Not Found"} if data is None else data, "data_base64": None, "content_type": None,
             "headers": {"x-rate-limit-remaining": str(left - 1)}, "credits_charged": 1,
         }  # fmt: skip
-        return _json(200, body)
-
-    # --- the provider, and the platform's callback page
-
-    def _consent(self, request: Recorded, query: Mapping[str, str], base: str) -> _Reply:
-        flow = self._state.flow(query.get("state", ""))
-        if flow is None:
-            return 400, _HTML, message_page("This link has expired", "Go back to the app and start again.")
-        connector = self._state.connector("app_user", flow["connector"])
-        user = self._state.one("SELECT record FROM users WHERE id = ?", flow["owner"])
-        if request.method == "GET" and connector is not None and user is not None:
-            return 200, _HTML, consent_page(connector["integration_type"], json.loads(user["record"])["email"])
-        approved = parse_qs(request.body.decode("utf-8", "replace")).get("answer") == ["approve"]
-        outcome = f"code={self._state.approve_flow(flow['state'])}" if approved else "error=access_denied"
-        return 303, {"location": f"{base}/api/external-auth/callback?state={flow['state']}&{outcome}"}, b""
-
-    def _callback(self, query: Mapping[str, str]) -> _Reply:
-        flow = self._state.finish_flow(query.get("state", ""))
-        if flow is None:
-            return 400, _HTML, message_page("This link has expired", "Go back to the app and start again.")
-        connected = flow["code"] is not None and secrets.compare_digest(flow["code"], query.get("code", ""))
-        if connected:
-            self._state.connect("app_user", flow["connector"], flow["owner"])
-        return 200, _HTML, callback_page(connected=connected)
-
-    def _live(self, request: Recorded, kind: str) -> Any:
-        token = (request.header("authorization") or "").removeprefix("Bearer ")
-        return self._state.one("SELECT * FROM connections WHERE token = ? AND kind = ?", token, kind)
-
-    def _events(self, request: Recorded) -> _Reply:
-        connection = self._live(request, "app_user")
-        if connection is None:
-            return _json(401, {"error": {"code": 401, "message": "Invalid Credentials", "status": "UNAUTHENTICATED"}})
-        user = self._state.one("SELECT email, events FROM users WHERE id = ?", connection["owner"])
-        assert user is not None
-        return _json(200, {"kind": "calendar#events", "summary": user["email"], "items": json.loads(user["events"])})
-
-    def _shared_api(self, request: Recorded) -> _Reply:
-        if self._live(request, "shared") is None:
-            return _json(200, {"ok": False, "error": "invalid_auth"})
-        return _json(200, {"ok": True, "team": "Example", "user": "app"})
-
-
-_Reply = tuple[int, Mapping[str, str], bytes]
-_HTML = {"content-type": "text/html; charset=utf-8"}
-
-
-def _json(status: int, body: object, headers: Mapping[str, str] | None = None) -> _Reply:
-    return status, {"content-type": "application/json", **(headers or {})}, json.dumps(body).encode()
-
-
-def _detail(status: int, text: str) -> _Reply:
-    return _json(status, {"detail": text})
+        return json_reply(200, body)

@@ -1,0 +1,18 @@
+"""Apps that real servers load in processes of their own; their settings come from the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from base44_web import Base44, Settings
+from tests.drivers import make_app
+
+
+name = os.environ["TEST_DRIVER"]
+app: Any = make_app(name, Settings())
+
+if os.environ.get("TEST_CALL_AT_IMPORT"):
+    # What no app should do, and some do: a call before the server forks its workers.
+    base44 = Base44()
+    base44.as_service_role.connectors.get_connection("slack")

@@ -1,0 +1,161 @@
+"""No request ever sees another's client, token or cookie: 100 users, 10,000 requests in each framework."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from base44_web import Settings
+from base44_web.testing import CALENDAR_ID
+from tests.drivers import Driver, encode_call
+
+ROOT = Path(__file__).parent.parent
+THREADS = 4
+# Requests for each way of running; together 10,000 in each framework.
+SHARE = {"starlette": 5000, "fastapi": 5000, "flask": 5000, "django": 2500}
+
+
+class Platform:
+    """The process of `cookie_platform`."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.cookie_platform"],
+            cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        start = self._read()
+        self.expected: dict[str, str] = start.pop("expected")
+        self.settings = Settings(
+            app_id=start["app_id"],
+            server_url=start["url"],
+            service_token=start["service_token"],
+            app_user_connectors={"calendar": CALENDAR_ID},
+            timeout=60,
+            connect_timeout=30,
+        )
+
+    def _read(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        found: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return found
+
+    def seen(self) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return self._read()
+
+
+@pytest.fixture(scope="module")
+def crowd() -> Iterator[Platform]:
+    platform = Platform()
+    yield platform
+    platform.process.communicate()
+    assert platform.process.returncode == 0
+
+
+CALLS = [("service", "get_current_app_user_connection", "calendar"), ("client", "token")]
+
+
+def wrong(call: tuple[str, ...], token: str, expected: dict[str, str], result: Any) -> bool:
+    if call[1] == "token":
+        return bool(result != token)
+    return bool(result["access_token"] != expected[token])
+
+
+def plan(expected: dict[str, str], count: int, seed: int) -> list[tuple[tuple[str, ...], str]]:
+    chance = random.Random(seed)
+    tokens = list(expected)
+    return [(chance.choices(CALLS, (4, 1))[0], chance.choice(tokens)) for _ in range(count)]
+
+
+def headers_of(call: tuple[str, ...], token: str) -> list[tuple[str, str]]:
+    return [("authorization", f"Bearer {token}"), *encode_call(call[0], call[1], call[2:], {})]
+
+
+def mix_ups_asgi(driver: Driver, expected: dict[str, str], count: int) -> int:
+    """Four threads with an event loop each, 25 tasks in each of them."""
+
+    async def work(seed: int) -> int:
+        todo = plan(expected, count // THREADS, seed)
+        transport = httpx2.ASGITransport(app=driver.app)
+        found = 0
+
+        async def task(client: httpx2.AsyncClient) -> None:
+            nonlocal found
+            while todo:
+                call, token = todo.pop()
+                answer = await client.post(driver.path + "/run", headers=headers_of(call, token))
+                found += wrong(call, token, expected, answer.json()["result"])
+
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            await asyncio.gather(*(task(client) for _ in range(25)))
+        return found
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        return sum(pool.map(lambda seed: asyncio.run(work(seed)), range(THREADS)))
+
+
+def mix_ups_wsgi(driver: Driver, expected: dict[str, str], count: int) -> int:
+    """Sixteen threads."""
+
+    def work(seed: int) -> int:
+        found = 0
+        with httpx2.Client(transport=httpx2.WSGITransport(app=driver.app), base_url="http://testserver") as client:
+            for call, token in plan(expected, count // 16, seed):
+                answer = client.post(driver.path + "/run", headers=headers_of(call, token))
+                found += wrong(call, token, expected, answer.json()["result"])
+        return found
+
+    with ThreadPoolExecutor(16) as pool:
+        return sum(pool.map(work, range(16)))
+
+
+def mix_ups(driver: Driver, crowd: Platform, count: int) -> int:
+    return (mix_ups_asgi if driver.asgi else mix_ups_wsgi)(driver, crowd.expected, count)
+
+
+def test_isolation(driver_name: str, crowd: Platform) -> None:
+    count = SHARE[driver_name.partition("-")[0]]
+    driver = Driver(driver_name, crowd.settings)
+    assert mix_ups(driver, crowd, count) == 0
+    driver.close()
+    seen = crowd.seen()
+    assert seen["cookies"] == 0
+    assert seen["users"] == 100
+    assert seen["requests"] > count * 0.7
+
+
+@pytest.mark.parametrize("driver_name", ["starlette-async", "flask-sync", "django-asgi-async"], indirect=True)
+def test_the_test_would_catch_it(driver_name: str, crowd: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one client for everybody, and with a cookie jar that keeps, the same run fails."""
+    from base44_web import _context, _transport
+
+    shared: list[Any] = []
+
+    def caller_of_anybody(self: Any) -> Any:
+        shared.append(_context.read_caller(self._incoming, self.engine.settings))
+        return shared[0]
+
+    jars_that_keep = monkeypatch.context()
+    with jars_that_keep as patch:
+        patch.setattr(_transport, "CookieJar", lambda policy: __import__("http.cookiejar").cookiejar.CookieJar())
+        patch.setattr(_transport, "without_cookies", lambda client: client)
+        import base44_web._async.transport as async_transport
+
+        patch.setattr(async_transport, "without_cookies", lambda client: client)
+        patch.setattr(_context.Context, "caller", property(caller_of_anybody))
+        driver = Driver(driver_name, crowd.settings)
+        assert mix_ups(driver, crowd, 320) > 0
+        driver.close()
+    crowd.seen()

@@ -1,7 +1,7 @@
 """One small app and client per framework and kind of I/O, for the behaviour suite.
 
-Every app has one endpoint, `POST /run`: it performs the call that its JSON body names, on `request.base44`, and answers with
-the result or the error. `POST /idle` never touches `base44`. So a behaviour is written once and runs everywhere.
+Every app has one endpoint, `/run`: it performs the call that the header `X-Call` names, on `request.base44`, and answers
+with the result or the error. `/idle` never touches `base44`. So a behaviour is written once and runs everywhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from base44_web import AppUser, ApiResponse, AsyncBase44, Base44, Base44Error, Connection, Settings
+from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Base44Error, Connection, Settings
 
 DRIVERS = (
     "starlette-async",

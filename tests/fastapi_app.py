@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, WebSocket
 from starlette.responses import JSONResponse
 
 from base44_web.fastapi import Base44Client, Base44Middleware, SyncBase44Client
@@ -22,7 +22,14 @@ def make(kind: str, settings: Any, transport: Any) -> FastAPI:
     def run_blocking(base44: SyncBase44Client, call: Call) -> Any:
         return JSONResponse(run_sync(lambda: base44, json.loads(call)))
 
-    app.add_api_route("/run", run if kind == "async" else run_blocking, methods=["GET", "POST"])
+    endpoint = run if kind == "async" else run_blocking
+    app.add_api_route("/run", endpoint, methods=["POST"])
+    app.add_api_route("/run", endpoint, methods=["GET"], include_in_schema=False)
+
+    @app.websocket("/socket")
+    async def socket(websocket: WebSocket, base44: Base44Client) -> None:
+        await websocket.accept()
+        await websocket.send_text(base44.token.reveal() if base44.token else "")
 
     @app.post("/idle")
     async def idle() -> str:

@@ -8,7 +8,6 @@ from typing import Any
 from base44_web import Base44, Settings
 from tests.drivers import make_app
 
-
 name = os.environ["TEST_DRIVER"]
 app: Any = make_app(name, Settings())
 

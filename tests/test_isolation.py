@@ -16,6 +16,8 @@ import httpx2
 import pytest
 
 from base44_web import Settings
+from base44_web._context import Context
+from base44_web._incoming import Caller, read_caller
 from base44_web.testing import CALENDAR_ID
 from tests.drivers import Driver, encode_call
 
@@ -137,25 +139,25 @@ def test_isolation(driver_name: str, crowd: Platform) -> None:
 
 
 @pytest.mark.parametrize("driver_name", ["starlette-async", "flask-sync", "django-asgi-async"], indirect=True)
-def test_the_test_would_catch_it(driver_name: str, crowd: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With one client for everybody, and with a cookie jar that keeps, the same run fails."""
-    from base44_web import _context, _transport
+def test_a_shared_client_would_be_caught(driver_name: str, crowd: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one caller for everybody the same run fails."""
+    first: list[Caller] = []
 
-    shared: list[Any] = []
+    def somebodys(self: Context) -> Caller:
+        assert self._incoming is not None
+        first.append(read_caller(self._incoming, self.engine.settings))
+        return first[0]
 
-    def caller_of_anybody(self: Any) -> Any:
-        shared.append(_context.read_caller(self._incoming, self.engine.settings))
-        return shared[0]
+    monkeypatch.setattr(Context, "caller", property(somebodys))
+    driver = Driver(driver_name, crowd.settings)
+    assert mix_ups(driver, crowd, 320) > 0
+    driver.close()
+    assert crowd.seen()["users"] < 100
 
-    jars_that_keep = monkeypatch.context()
-    with jars_that_keep as patch:
-        patch.setattr(_transport, "CookieJar", lambda policy: __import__("http.cookiejar").cookiejar.CookieJar())
-        patch.setattr(_transport, "without_cookies", lambda client: client)
-        import base44_web._async.transport as async_transport
 
-        patch.setattr(async_transport, "without_cookies", lambda client: client)
-        patch.setattr(_context.Context, "caller", property(caller_of_anybody))
-        driver = Driver(driver_name, crowd.settings)
-        assert mix_ups(driver, crowd, 320) > 0
-        driver.close()
-    crowd.seen()
+def test_a_cookie_sent_back_would_be_caught(crowd: Platform) -> None:
+    """A plain client that users share sends the cookie, and the platform's record says so."""
+    with httpx2.Client(base_url=crowd.settings.server_url) as client:
+        for _ in range(2):
+            client.get("/api/apps/x/entities/User/me")
+    assert crowd.seen()["cookies"] == 1

@@ -228,7 +228,7 @@ def run_reference(cases: list[Case], recorder: Recorder, url: str) -> list[tuple
     outcomes = []
     for batch in ([case] for case in cases) if len(cases) < 30 else (cases,):
         recorder.requests.clear()
-        recorder.queue = [case for case in batch]
+        recorder.queue = list(batch)
         payload = [{"headers": inbound(case, url), "method": case.method, "args": case.args} for case in batch]
         done = subprocess.run(
             [str(NODE), "run.mjs"], cwd=REFERENCE, input=json.dumps(payload), capture_output=True, text=True, timeout=120,

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from contextvars import ContextVar, Token
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType, TracebackType
-from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, cast
 
 from ._wire import MAX_BODY, Request, Response
 from .errors import Base44Error, ConfigurationError, InvalidResponseError, RequestFailedError, RequestTimeoutError
@@ -102,9 +102,10 @@ class HttpxTransports:
 
     def _tls_context(self) -> ssl.SSLContext:
         # Made once: it takes 20 ms, and would take them again for each event loop.
-        if self._tls is None:
-            self._tls = _library().create_ssl_context()
-        return self._tls
+        context = self._tls
+        if context is None:
+            context = self._tls = cast(ssl.SSLContext, _library().create_ssl_context())
+        return context
 
 
 class GivenClient:
@@ -143,8 +144,8 @@ def transport_factory(transport: TransportFactory | SyncClient | AsyncClient | N
     if transport is None:
         return HttpxTransports()
     if hasattr(transport, "open") and hasattr(transport, "open_async"):
-        return transport
-    return GivenClient(transport)
+        return cast(TransportFactory, transport)
+    return GivenClient(transport)  # pyright: ignore[reportArgumentType] - what is left is a client
 
 
 def _library() -> ModuleType:

@@ -89,7 +89,7 @@ class ApiResponse:
     data: Any = None
     data_base64: str | None = None
     content_type: str | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     credits_charged: float = 0
 
 

@@ -150,7 +150,7 @@ def call_api(
     Raises:
         TypeError, ValueError: the path is empty or no `str`, the method unknown, or the body no JSON.
     """
-    if not isinstance(path, str):
+    if not isinstance(path, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers without types
         raise TypeError(f"path must be a str, not {type(path).__name__}")
     if not path:
         raise ValueError("path must not be empty")
@@ -257,9 +257,8 @@ def _error(response: Response, not_found: type[NotFoundError]) -> Base44Error:
             code="redirect",
         )
     data = response.error_data()
-    body = data if isinstance(data, dict) else {}
-    error = body.get("error")
-    nested = error if isinstance(error, dict) else {}
+    body = _record(data) or {}
+    nested = _record(body.get("error")) or {}
     fallback = f"Request failed with status code {response.status}"
     message = nested.get("message") or body.get("message") or body.get("detail") or fallback
     codes = (nested.get("code"), body.get("code"), response.headers.get("x-base44-connector-error"))
@@ -267,29 +266,36 @@ def _error(response: Response, not_found: type[NotFoundError]) -> Base44Error:
     cls = class_for(response.status, code)
     if cls is NotFoundError:
         cls = not_found
-    fields = {
+    fields: dict[str, Any] = {
         "status": response.status,
         "code": code,
         "data": data,
         "request_id": response.headers.get("x-request-id"),
     }
     if issubclass(cls, RateLimitError | ServerError):
-        return cls(_text(message), retry_after=parse_retry_after(response.headers.get("retry-after")), **fields)
+        fields["retry_after"] = parse_retry_after(response.headers.get("retry-after"))
     return cls(_text(message), **fields)
+
+
+def _record(data: object) -> dict[str, Any] | None:
+    """A JSON object, or `None` for any other value."""
+    return cast(dict[str, Any], data) if isinstance(data, dict) else None
 
 
 def _text(message: object) -> str:
     """A message as text; a 422's list of problems becomes `loc: msg; …`, where JavaScript says `[object Object]`."""
     if isinstance(message, str):
         return message
-    if isinstance(message, list) and all(isinstance(item, dict) and "msg" in item for item in message):
-        return "; ".join(_located(item) for item in message)
+    if isinstance(message, list):
+        items = [_record(item) for item in cast(list[object], message)]
+        if all(item is not None and "msg" in item for item in items):
+            return "; ".join(_located(item) for item in items if item is not None)
     return json.dumps(message, ensure_ascii=False)
 
 
 def _located(item: Mapping[str, Any]) -> str:
     where = item.get("loc")
-    place = ".".join(str(part) for part in where) if isinstance(where, list) else ""
+    place = ".".join(str(part) for part in cast(list[object], where)) if isinstance(where, list) else ""
     return f"{place}: {item['msg']}" if place else str(item["msg"])
 
 
@@ -302,14 +308,16 @@ def _invalid(what: str) -> InvalidResponseError:
 
 
 def _is_text_mapping(value: object) -> bool:
-    return isinstance(value, dict) and all(isinstance(item, str) for item in value.values())
+    record = _record(value)
+    return record is not None and all(isinstance(item, str) for item in record.values())
 
 
 def _read_connection(data: Any) -> Outcome[Connection]:
-    if not isinstance(data, dict):
+    record = _record(data)
+    if record is None:
         return _invalid("it is no JSON object")
     token, config, integration_type = (
-        data.get(key) for key in ("access_token", "connection_config", "integration_type")
+        record.get(key) for key in ("access_token", "connection_config", "integration_type")
     )
     if not isinstance(token, str) or not token:
         return _invalid("access_token is missing or no string")
@@ -323,11 +331,13 @@ def _read_connection(data: Any) -> Outcome[Connection]:
 
 
 def _read_api_response(data: Any) -> Outcome[ApiResponse]:
-    if not isinstance(data, dict):
+    record = _record(data)
+    if record is None:
         return _invalid("it is no JSON object")
-    status, base64, content_type = (data.get(key) for key in ("status_code", "data_base64", "content_type"))
-    headers, credits_charged = data.get("headers") or {}, data.get("credits_charged") or 0
-    if not isinstance(data.get("success"), bool) or data.get("phase") not in get_args(Phase):
+    status, base64, content_type = (record.get(key) for key in ("status_code", "data_base64", "content_type"))
+    headers: object = record.get("headers") or {}
+    credits_charged = record.get("credits_charged") or 0
+    if not isinstance(record.get("success"), bool) or record.get("phase") not in get_args(Phase):
         return _invalid("success or phase is missing or unknown; whether the provider executed the call is unknown")
     if status is not None and (not isinstance(status, int) or isinstance(status, bool)):
         return _invalid("status_code is no integer")
@@ -336,22 +346,23 @@ def _read_api_response(data: Any) -> Outcome[ApiResponse]:
     if not _is_text_mapping(headers) or not isinstance(credits_charged, int | float):
         return _invalid("headers or credits_charged has the wrong type")
     return ApiResponse(
-        success=data["success"],
-        phase=cast(Phase, data["phase"]),
+        success=record["success"],
+        phase=cast(Phase, record["phase"]),
         status=status,
-        data=data.get("data"),
+        data=record.get("data"),
         data_base64=base64,
         content_type=content_type,
-        headers=headers,
+        headers=cast(dict[str, str], headers),
         credits_charged=credits_charged,
     )
 
 
 def _read_redirect_url(data: Any) -> Outcome[Secret]:
-    if not isinstance(data, dict):
+    record = _record(data)
+    if record is None:
         return _invalid("it is no JSON object")
-    url = data.get("redirect_url")
-    if url is None and data.get("already_authorized") is True:
+    url = record.get("redirect_url")
+    if url is None and record.get("already_authorized") is True:
         return AlreadyConnectedError(
             "The app user is connected already. Disconnect first to connect another account.", code="already_connected"
         )
@@ -368,10 +379,11 @@ def _read_disconnected(data: Any) -> Outcome[None]:
 
 
 def _read_user(data: Any, app_id: str) -> Outcome[AppUser]:
-    if not isinstance(data, dict) or not isinstance(data.get("id"), str) or not data["id"]:
+    record = _record(data)
+    if record is None or not isinstance(record.get("id"), str) or not record["id"]:
         return _invalid("User/me is no record of a user")
-    if data.get("app_id") != app_id:
+    if record.get("app_id") != app_id:
         return AuthenticationError("The token belongs to a user of another app.", code="other_app")
-    if data.get("is_service") or data.get("disabled"):
+    if record.get("is_service") or record.get("disabled"):
         return AuthenticationError("The token belongs to no active app user.", code="inactive_user")
-    return AppUser.from_record(data)
+    return AppUser.from_record(record)

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def _emulator(options: argparse.Namespace) -> int:
         print("Stop with Ctrl-C.", flush=True)
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
+            signal.signal(number, lambda number, frame: stop.set())
         stop.wait()
     return 0
 
@@ -96,15 +96,15 @@ def _examples() -> Path:
     raise _CannotRun("the examples are not installed with this package")
 
 
-def _serve_asgi(app: Callable[..., Any], port: int) -> None:
+def _serve_asgi(app: Any, port: int) -> None:
     _need("uvicorn", "demo").run(app, host="127.0.0.1", port=port, log_level="warning")
 
 
-def _serve_wsgi(app: Callable[..., Any], port: int) -> None:
+def _serve_wsgi(app: Any, port: int) -> None:
     serving = _need("werkzeug.serving", "demo")
     server = serving.make_server("127.0.0.1", port, app, threaded=True)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: threading.Thread(target=server.shutdown).start())
+        signal.signal(number, lambda number, frame: threading.Thread(target=server.shutdown).start())
     try:
         server.serve_forever()
     finally:

@@ -22,6 +22,7 @@ __all__ = [
     "CreditsExhaustedError",
     "InvalidResponseError",
     "MeteredConnectorError",
+    "MiddlewareMissingError",
     "NotConnectedError",
     "NotFoundError",
     "PermissionDeniedError",
@@ -166,6 +167,10 @@ class InvalidResponseError(Base44Error):
 
 class ConfigurationError(Base44Error):
     """A setting is missing or wrong; the message names it. A mistake of the operator, never of a visitor."""
+
+
+class MiddlewareMissingError(ConfigurationError, AttributeError):
+    """`request.base44` was asked for where nothing provides it. An `AttributeError` too, so that `hasattr` is false."""
 
 
 class ServiceRoleUnavailableError(ConfigurationError):

@@ -25,7 +25,7 @@ from ._engine import Engine
 from ._environ import read_environ, take_out
 from ._incoming import Incoming
 from ._sync.client import Base44
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MiddlewareMissingError
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Request(FlaskRequest):
         @property
         def base44(self) -> Base44:
             """The client for this request's app user; `.aio` in async views."""
+            raise NotImplementedError
 
 
 request = cast(Request, flask_request)
@@ -108,7 +109,7 @@ def get_base44(request: FlaskRequest | None = None) -> Base44:
     """The client for a request's app user; by default of the current request.
 
     Raises:
-        ConfigurationError: the app has no `Base44Extension`.
+        MiddlewareMissingError: the app has no `Base44Extension`.
         RuntimeError: outside of a request.
     """
     if request is None and not has_request_context():
@@ -117,7 +118,9 @@ def get_base44(request: FlaskRequest | None = None) -> Base44:
         )
     client = getattr(request or flask_request, "base44", None)
     if not isinstance(client, Base44):
-        raise ConfigurationError("request.base44 is not there: set up base44_web.flask.Base44Extension for this app.")
+        raise MiddlewareMissingError(
+            "request.base44 is not there: set up base44_web.flask.Base44Extension for this app."
+        )
     return client
 
 

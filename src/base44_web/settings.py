@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NoReturn, Self, TypeAlias, cast, final
+from typing import Any, Final, Literal, NoReturn, Self, TypeAlias, cast, final, get_args
 
 from ._secret import Opaque, Secret
 from ._urls import check_identifier, parse_origin
@@ -41,10 +41,10 @@ def _words(value: object) -> list[str]:
         return [word.strip() for word in value.split(",") if word.strip()]
     if not isinstance(value, Iterable):
         raise ValueError("must be a list of strings")
-    words = list(value)
+    words = list(cast(Iterable[object], value))
     if not all(isinstance(word, str) for word in words):
         raise ValueError("must be a list of strings")
-    return words
+    return cast(list[str], words)
 
 
 def _app_id(value: object) -> str:
@@ -76,16 +76,17 @@ def _connectors(value: object) -> Mapping[str, str]:
         value = {name.strip(): connector.strip() for name, _, connector in pairs}
     if not isinstance(value, Mapping):
         raise ValueError("must map names to connector IDs")
-    for name, connector in value.items():
+    connectors = cast(Mapping[object, object], value)
+    for name, connector in connectors.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValueError(f"has a bad name {name!r}: use letters, digits, '-' and '_', 64 at most")
         try:
             check_identifier(connector, "connector ID")
         except TypeError as error:
             raise ValueError(f"{name}: {error}") from None
-    if len(set(value.values())) != len(value):
+    if len(set(connectors.values())) != len(connectors):
         raise ValueError("has one connector ID under two names")
-    return MappingProxyType(dict(value))
+    return MappingProxyType(cast(dict[str, str], dict(connectors)))
 
 
 def _sources(value: object) -> tuple[TokenSource, ...]:
@@ -110,10 +111,9 @@ def _connect_path(value: object) -> str:
 
 
 def _platform_headers(value: object) -> PlatformHeaders:
-    match value:
-        case "ignore" | "trust":
-            return value
-    raise ValueError('must be "ignore" or "trust"')
+    if value not in get_args(PlatformHeaders):
+        raise ValueError('must be "ignore" or "trust"')
+    return cast(PlatformHeaders, value)
 
 
 def _seconds(value: object) -> float:
@@ -127,12 +127,12 @@ def _seconds(value: object) -> float:
 
 
 # Each field: how a given value or an environment string becomes the setting, and the default.
-_FIELDS: Final[Mapping[str, tuple[Callable[[object], Any], Any]]] = {
+_FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "app_id": (_app_id, None),
     "server_url": (parse_origin, "https://base44.app"),
     "app_url": (parse_origin, None),
     "service_token": (_secret, None),
-    "app_user_connectors": (_connectors, MappingProxyType({})),
+    "app_user_connectors": (_connectors, MappingProxyType[str, str]({})),
     "token_sources": (_sources, ("header",)),
     "cookie_name": (_cookie_name, "base44_access_token"),
     "allowed_origins": (_origins, ()),

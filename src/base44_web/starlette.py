@@ -25,7 +25,7 @@ from ._context import Context
 from ._engine import Engine
 from ._incoming import HEADERS, Incoming, take_out_of_scope
 from ._secret import Opaque
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MiddlewareMissingError
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class Request(StarletteRequest):
         @property
         def base44(self) -> AsyncBase44:
             """The client for this request's app user."""
+            raise NotImplementedError
 
 
 class WebSocket(StarletteWebSocket):
@@ -55,6 +56,7 @@ class WebSocket(StarletteWebSocket):
         @property
         def base44(self) -> AsyncBase44:
             """The client for this handshake's app user."""
+            raise NotImplementedError
 
 
 class Base44Middleware:
@@ -130,11 +132,11 @@ def get_base44(connection: HTTPConnection) -> AsyncBase44:
     """The client for a request's or WebSocket's app user; the same as `request.base44`.
 
     Raises:
-        ConfigurationError: `Base44Middleware` is not around this app.
+        MiddlewareMissingError: `Base44Middleware` is not around this app.
     """
     attached = connection.scope.get(_KEY)
     if not isinstance(attached, _Attached):
-        raise ConfigurationError(
+        raise MiddlewareMissingError(
             "request.base44 is not there: add base44_web.starlette.Base44Middleware to the app, around this route."
         )
     return attached.client(connection.scope)

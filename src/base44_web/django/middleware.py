@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings as django_settings
@@ -12,18 +11,20 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
 
 from .._context import Context
 from .._engine import Engine
 from .._environ import read_environ, take_out
 from .._incoming import Incoming, take_out_of_scope
 from .._sync.client import Base44
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, MiddlewareMissingError
 from ..settings import Settings
 
 if TYPE_CHECKING:
     from .._transport import TransportFactory
+
+
+_ENGINE, _INCOMING, _CLIENT = "_base44_engine", "_base44_incoming", "_base44_client"
 
 
 class HttpRequest(DjangoHttpRequest):
@@ -34,6 +35,7 @@ class HttpRequest(DjangoHttpRequest):
         @property
         def base44(self) -> Base44:
             """The client for this request's app user; `.aio` in async views."""
+            raise NotImplementedError
 
 
 class DjangoConfigurationError(ConfigurationError, ImproperlyConfigured):
@@ -66,13 +68,15 @@ class Base44Middleware:
         if problem is not None:
             raise DjangoConfigurationError(problem)
         self._takes_out = self._engine.settings.platform_headers == "trust"
-        if iscoroutinefunction(get_response):
+        # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
+        if iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]
             markcoroutinefunction(self)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        incoming = _take_out(request) if self._takes_out else None
-        client = SimpleLazyObject(partial(_client, self._engine, incoming, request))
-        request.base44 = client  # type: ignore[attr-defined]
+        attributes = request.__dict__
+        attributes[_ENGINE] = self._engine
+        if self._takes_out:
+            attributes[_INCOMING] = _take_out(request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
         return response
 
@@ -81,13 +85,21 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
     """The client for a request's app user; the same as `request.base44`.
 
     Raises:
-        ImproperlyConfigured: the middleware is not installed, or comes later than what asks.
+        MiddlewareMissingError: the middleware is not installed, or comes later than what asks.
     """
-    client = getattr(request, "base44", None)
-    if not isinstance(client, Base44):
-        raise DjangoConfigurationError(
-            "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, before what uses it."
-        )
+    attributes = request.__dict__
+    client: Base44 | None = attributes.get(_CLIENT)
+    if client is None:
+        if _ENGINE not in attributes:
+            raise MiddlewareMissingError(
+                "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, "
+                "before what uses it."
+            )
+        incoming = attributes.get(_INCOMING) or _incoming(request)
+        # Under WSGI an async view's event loop ends with the request.
+        loop_per_request = not isinstance(request, ASGIRequest)
+        context = Context(attributes[_ENGINE], incoming, loop_per_request=loop_per_request)
+        client = attributes[_CLIENT] = Base44._for(context)
     return client
 
 
@@ -97,16 +109,11 @@ def load_settings() -> Settings:
     Raises:
         ConfigurationError: a value is missing or wrong, or a key is no setting.
     """
-    given = getattr(django_settings, "BASE44", {})
-    if not isinstance(given, Mapping) or any(not isinstance(name, str) or name != name.upper() for name in given):
+    given: object = getattr(django_settings, "BASE44", {})
+    values = cast(Mapping[object, Any], given) if isinstance(given, Mapping) else {0: given}
+    if any(not isinstance(name, str) or name != name.upper() for name in values):
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
-    return Settings.load(None, {name.lower(): value for name, value in given.items()})
-
-
-def _client(engine: Engine, incoming: Incoming | None, request: DjangoHttpRequest) -> Base44:
-    # Under WSGI an async view's event loop ends with the request.
-    loop_per_request = not isinstance(request, ASGIRequest)
-    return Base44._for(Context(engine, incoming or _incoming(request), loop_per_request=loop_per_request))
+    return Settings.load(None, {str(name).lower(): value for name, value in values.items()})
 
 
 def _incoming(request: DjangoHttpRequest) -> Incoming:
@@ -120,3 +127,7 @@ def _take_out(request: DjangoHttpRequest) -> Incoming:
     if isinstance(request, ASGIRequest):
         take_out_of_scope(request.scope)
     return incoming
+
+
+# One property for all requests: nothing is made on a request whose view does not ask for it.
+DjangoHttpRequest.base44 = property(get_base44)  # type: ignore[attr-defined]

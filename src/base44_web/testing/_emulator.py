@@ -125,7 +125,7 @@ class Emulator:
         """
         now = int(time.time())
         payload = {"sub": user.email, "iat": now, "exp": now + int(lifetime), **claims}
-        return jwt.encode(payload, self._jwt_secret, algorithm="HS256")
+        return jwt.encode(payload, self._jwt_secret, algorithm="HS256")  # pyright: ignore[reportUnknownMemberType]
 
     def add_app_user_connector(
         self, connector_id: str, integration_type: str = "googlecalendar", *, config: Mapping[str, str] | None = None
@@ -147,6 +147,12 @@ class Emulator:
         """Connect a shared connector; returns the provider's access token."""
         self._state.add_connector("shared", integration_type, integration_type, config)
         return str(self._state.connect("shared", integration_type)["token"])
+
+    def share_token(self, integration_type: str) -> str:
+        """The provider's access token of a shared connector that is connected."""
+        row = self._state.connection("shared", integration_type)
+        assert row is not None, f"{integration_type} is not shared"
+        return str(row["token"])
 
     def share_workspace(
         self, connector_id: str, integration_type: str = "snowflake", *, config: Mapping[str, str] | None = None
@@ -236,7 +242,8 @@ class Emulator:
                 return self._provider.events(request)
             case "GET", ["provider", "slack", "api", "auth.test"]:
                 return self._provider.slack(request)
-        return detail(404, "Not Found")
+            case _:
+                return detail(404, "Not Found")
 
     def _app(self, request: Recorded, path: list[str], base: str) -> Reply:
         match request.method, path:
@@ -257,13 +264,16 @@ class Emulator:
                 return self._initiate(request, connector, base)
             case "DELETE", ["app-user-auth", "connectors", connector]:
                 return self._disconnect(request, connector)
-        return detail(404, "Not Found")
+            case _:
+                return detail(404, "Not Found")
 
     # --- who is asking
 
     def _user(self, header: str | None) -> dict[str, Any] | None:
         try:
-            claims = jwt.decode((header or "").removeprefix("Bearer "), self._jwt_secret, algorithms=["HS256"])
+            claims = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
+                (header or "").removeprefix("Bearer "), self._jwt_secret, algorithms=["HS256"]
+            )
         except jwt.InvalidTokenError:
             return None
         row = self._state.one("SELECT record FROM users WHERE email = ?", claims.get("sub"))

@@ -23,7 +23,7 @@ class Fault:
 
     status: int | None = None
     body: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     delay: float = 0.0
     drip: float = 0.0
     drop: Literal["before", "during"] | None = None

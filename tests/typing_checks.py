@@ -1,0 +1,48 @@
+"""What a type checker must see in users' code. Checked by mypy and pyright, never run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import assert_type
+
+from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Connection, Secret
+from base44_web.django import HttpRequest
+from base44_web.django import get_base44 as django_base44
+from base44_web.fastapi import Base44Client, SyncBase44Client
+from base44_web.flask import current_base44
+from base44_web.flask import request as flask_request
+from base44_web.starlette import Request, WebSocket, get_base44
+
+
+async def starlette(request: Request, websocket: WebSocket) -> None:
+    assert_type(request.base44, AsyncBase44)
+    assert_type(websocket.base44, AsyncBase44)
+    assert_type(get_base44(request), AsyncBase44)
+    connection = await request.base44.as_service_role.connectors.get_connection("slack")
+    assert_type(connection, Connection)
+    assert_type(connection.access_token, str)
+    assert_type(connection.connection_config, Mapping[str, str] | None)
+    assert_type(await request.base44.user(), AppUser | None)
+    assert_type(request.base44.token, Secret | None)
+    assert_type(await request.base44.connectors.connect_app_user("calendar"), str)
+    assert_type(request.base44.sync, Base44)
+
+
+async def fastapi(base44: Base44Client, blocking: SyncBase44Client) -> None:
+    assert_type(base44, AsyncBase44)
+    assert_type(blocking, Base44)
+
+
+def django(request: HttpRequest) -> None:
+    assert_type(request.base44, Base44)
+    assert_type(django_base44(request), Base44)
+    assert_type(request.base44.aio, AsyncBase44)
+    response = request.base44.as_service_role.connectors.call_api("x", path="/2/tweets", method="POST", body={})
+    assert_type(response, ApiResponse)
+    request.base44.as_service_role.connectors.call_api("x", path="/", method="TRACE")  # type: ignore[arg-type]
+
+
+def flask() -> None:
+    assert_type(flask_request.base44, Base44)
+    assert_type(current_base44, Base44)
+    assert_type(flask_request.base44.connectors.disconnect_app_user("calendar"), None)

@@ -17,7 +17,7 @@ from typing import Any
 
 import httpx2
 
-from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Base44Error, Connection, Settings
+from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Base44Error, Connection, HttpxTransports, Settings
 
 DRIVERS = (
     "starlette-async",
@@ -180,8 +180,18 @@ def django_app(server: str, settings: Settings, transport: Any) -> Any:
         django_urls.Middleware.transport = None
 
 
+def library() -> Any:
+    """The HTTP library of this run of the matrix: the default, or `httpx`."""
+    if os.environ.get("TEST_HTTP_LIBRARY") != "httpx":
+        return None
+    import httpx
+
+    return HttpxTransports(client=httpx.Client, async_client=httpx.AsyncClient)
+
+
 def make_app(driver: str, settings: Settings, transport: Any = None) -> Any:
     framework, *kind = driver.split("-")
+    transport = transport or library()
     match framework:
         case "starlette":
             return starlette_app(kind[0], settings, transport)

@@ -1,0 +1,45 @@
+"""The code blocks of the README and the docs are tests: Sybil runs them against the emulator."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+collect_ignore_glob = ["examples/*", ".tox/*", ".venv/*"]
+
+try:
+    from sybil import Sybil
+    from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+except ImportError:  # the environment without frameworks runs no docs
+    pass
+else:
+
+    @pytest.fixture(scope="module")
+    def documented_platform() -> Iterator[Any]:
+        from base44_web.testing import CALENDAR_ID, Emulator
+
+        with Emulator.demo() as emulator, emulator.serve() as server:
+            variables = {
+                "BASE44_APP_ID": emulator.app_id,
+                "BASE44_SERVER_URL": server.url,
+                "BASE44_SERVICE_TOKEN": emulator.service_token,
+                "BASE44_APP_USER_CONNECTORS": f"calendar={CALENDAR_ID}",
+            }
+            os.environ.update(variables)
+            yield emulator
+            for name in variables:
+                os.environ.pop(name, None)
+
+    def provide(namespace: dict[str, Any]) -> None:
+        # What a Django project's settings module has before the block adds to it; and a module's name, for Flask.
+        namespace.update(INSTALLED_APPS=[], MIDDLEWARE=[], __name__="__main__")
+
+    pytest_collect_file = Sybil(
+        parsers=[PythonCodeBlockParser(), SkipParser()],
+        patterns=["README.md", "docs/*.md"],
+        setup=provide,
+        fixtures=["documented_platform"],
+    ).pytest()

@@ -13,7 +13,7 @@ import pytest
 
 from base44_web import ApiResponse, AsyncBase44, Base44, Connection, RateLimitError, Secret, Settings
 from base44_web._incoming import Caller, Incoming
-from base44_web._wire import Request, Response
+from base44_web._message import Request, Response
 from base44_web.testing import CALENDAR_ID, Emulator
 
 CANARY = "c4n4ry.token.value"

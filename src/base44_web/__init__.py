@@ -6,11 +6,11 @@ The adapters are in `base44_web.starlette`, `.fastapi`, `.django` and `.flask`; 
 from __future__ import annotations
 
 from ._async.client import AsyncBase44, AsyncConnectorsModule, AsyncServiceRole, AsyncUserConnectorsModule
+from ._message import Request, Response
 from ._secret import Secret
 from ._sync.client import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
 from ._transport import AsyncTransport, HttpxTransports, Transport, TransportFactory
 from ._values import ApiResponse, AppUser, Connection, ConnectorID
-from ._wire import Request, Response
 from .errors import (
     AlreadyConnectedError,
     AuthenticationError,

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+import time
+from typing import TYPE_CHECKING, Final, final
 
 from ._engine import Engine
 from ._incoming import Caller, DataEnv, Incoming, configured_caller, read_caller
+from ._message import Response
 from ._secret import Opaque, Secret
 from ._transport import AsyncTransport
-from ._wire import Call, Response, T
+from ._values import Connection
+from ._wire import Call, T
 from .errors import Base44Error, ConfigurationError
 from .settings import Settings, is_bearer_token
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
+
+
+_AT_HAND: Final = 60.0  # seconds
 
 
 @final
@@ -28,7 +34,7 @@ class Context(Opaque):
         owns_engine: whether leaving the client's `with` block closes the engine.
     """
 
-    __slots__ = ("_caller", "_incoming", "_loop_per_request", "engine", "owns_engine")
+    __slots__ = ("_caller", "_connections", "_incoming", "_loop_per_request", "engine", "owns_engine")
 
     def __init__(
         self,
@@ -43,6 +49,7 @@ class Context(Opaque):
         self._loop_per_request = loop_per_request
         self._incoming = source if isinstance(source, Incoming) else None
         self._caller = source if isinstance(source, Caller) else None
+        self._connections: dict[str, tuple[Connection, float]] = {}
 
     @classmethod
     def without_request(
@@ -89,6 +96,24 @@ class Context(Opaque):
             assert self._incoming is not None
             caller = self._caller = read_caller(self._incoming, self.engine.settings)
         return caller
+
+    @property
+    def incoming(self) -> Incoming:
+        """The request; an empty one for a client made without a request."""
+        return self._incoming or Incoming("GET", [])
+
+    def remember(self, connector_id: str, connection: Connection) -> None:
+        """Keep a connection that a guard fetched at hand for the rest of this request."""
+        self._connections[connector_id] = connection, time.monotonic() + _AT_HAND
+
+    def recall(self, connector_id: str) -> Connection | None:
+        """A connection that a guard fetched for this request, for a minute: a stream can go on for hours."""
+        connection, until = self._connections.get(connector_id, (None, 0.0))
+        return connection if time.monotonic() < until else None
+
+    def forget(self, connector_id: str) -> None:
+        """Drop what a guard fetched: the app user disconnects."""
+        self._connections.pop(connector_id, None)
 
     async def open_async(self) -> AsyncTransport:
         """The transport for awaited calls of this request."""

@@ -9,9 +9,10 @@ import weakref
 from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, final
 
+from ._identity import KnownUsers
+from ._message import Request, Response
 from ._secret import Opaque
 from ._transport import AsyncTransport, Transport, TransportFactory, transport_factory
-from ._wire import Request, Response
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -29,12 +30,13 @@ class Engine(Opaque):
     generator, which `asyncio.run`, and every server that ends its loop properly, closes (`loop.shutdown_asyncgens`).
     """
 
-    __slots__ = ("__weakref__", "_factory", "_inherited", "_loops", "_pool", "settings")
+    __slots__ = ("__weakref__", "_factory", "_inherited", "_loops", "_pool", "settings", "users")
 
     def __init__(
         self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
     ) -> None:
         self.settings = settings
+        self.users = KnownUsers(settings.identity_ttl)
         self._factory = transport_factory(transport)
         self._pool = _Pool(self._factory)
         weakref.finalize(self, _Pool.close, self._pool)
@@ -84,6 +86,7 @@ class Engine(Opaque):
 
     def _after_fork(self) -> None:
         self._pool.after_fork()
+        self.users.after_fork()
         # The parent's loops do not run here: kept, for closing what they hold would need them.
         self._inherited.append(self._loops)
         self._loops = {}

@@ -119,12 +119,16 @@ def read_caller(incoming: Incoming, settings: Settings) -> Caller:
     return configured_caller(settings, token)
 
 
+def _bad_request(message: str, *, code: str) -> BadRequestError:
+    return BadRequestError(message, code=code, visitor=True)
+
+
 def configured_caller(
     settings: Settings, token: Secret | None, *, state: Secret | None = None, data_env: DataEnv | None = None
 ) -> Caller:
     """A caller whose app, server and service token all are the configured ones."""
     if settings.app_id is None:
-        raise BadRequestError(
+        raise _bad_request(
             "The request has no Base44-App-Id header, and no app_id (BASE44_APP_ID) is configured.",
             code="app_id_missing",
         )
@@ -171,7 +175,7 @@ def _parse_bearer(values: list[Secret], header: str) -> Secret | str | None:
 
 def _checked(outcome: Secret | str | None, error: type[Base44Error], code: str) -> Secret | None:
     if isinstance(outcome, str):
-        raise error(outcome, code=code)
+        raise error(outcome, code=code, visitor=True)
     return outcome
 
 
@@ -193,6 +197,7 @@ def _read_cookie(incoming: Incoming, settings: Settings) -> Secret | None:
             "Send it from a page of this origin, add the page's origin to allowed_origins, or use an "
             "Authorization header.",
             code="cross_origin_cookie",
+            visitor=True,
         )
     return token if proof == "accepted" else None
 
@@ -238,10 +243,10 @@ def _cookie_proof(incoming: Incoming, settings: Settings) -> Literal["accepted",
 def _trusted_caller(incoming: Incoming, settings: Settings, token: Secret | None) -> Caller:
     for name in (APP_ID, API_URL, SERVICE, STATE):
         if len(incoming.all(name)) > 1:
-            raise BadRequestError(f"The request has more than one {name} header.", code="duplicate_header")
+            raise _bad_request(f"The request has more than one {name} header.", code="duplicate_header")
     state = next(iter(incoming.all(STATE)), None)
     if state is not None and not _STATE.fullmatch(state.reveal()):
-        raise BadRequestError("The Base44-State header has characters that cannot be sent on.", code="bad_state")
+        raise _bad_request("The Base44-State header has characters that cannot be sent on.", code="bad_state")
     env = incoming.one(DATA_ENV)
     data_env: DataEnv | None = "dev" if env == "dev" else "prod" if env == "prod" else None
     if not any(incoming.all(name) for name in (APP_ID, API_URL, SERVICE)):
@@ -265,11 +270,11 @@ def _trusted_caller(incoming: Incoming, settings: Settings, token: Secret | None
 
 def _header_app_id(value: str | None, settings: Settings) -> str:
     if value is None:
-        raise BadRequestError("The request has platform headers, but no Base44-App-Id.", code="app_id_missing")
+        raise _bad_request("The request has platform headers, but no Base44-App-Id.", code="app_id_missing")
     if not is_app_id(value):
-        raise BadRequestError("The Base44-App-Id header is not an app ID.", code="app_id_mismatch")
+        raise _bad_request("The Base44-App-Id header is not an app ID.", code="app_id_mismatch")
     if value != settings.app_id and (settings.app_id is not None or value not in settings.allowed_app_ids):
-        raise BadRequestError(
+        raise _bad_request(
             "The Base44-App-Id header names another app than this server is set up for "
             "(app_id, BASE44_APP_ID; or allowed_app_ids, BASE44_ALLOWED_APP_IDS).",
             code="app_id_mismatch",
@@ -285,7 +290,7 @@ def _header_server(value: str | None, settings: Settings) -> str:
     except ValueError:
         origin = None
     if origin is None or origin not in settings.allowed_api_urls:
-        raise BadRequestError(
+        raise _bad_request(
             "The Base44-Api-Url header names a server that is not among allowed_api_urls (BASE44_ALLOWED_API_URLS).",
             code="api_url_not_allowed",
         )

@@ -18,7 +18,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType, TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, cast
 
-from ._wire import MAX_BODY, Request, Response
+from ._message import MAX_BODY, Request, Response
 from .errors import Base44Error, ConfigurationError, InvalidResponseError, RequestFailedError, RequestTimeoutError
 
 if TYPE_CHECKING:

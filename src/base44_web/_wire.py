@@ -10,10 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Generic, NoReturn, TypeAlias, TypeVar, cast, final, get_args
+from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, final, get_args
 
 from ._incoming import Caller
-from ._secret import Opaque, Secret
+from ._message import Request, Response
+from ._secret import Secret
 from ._urls import encode_segment, is_safe_url
 from ._values import ApiResponse, AppUser, Connection, Method, Phase
 from .errors import (
@@ -34,82 +35,30 @@ T = TypeVar("T")
 Outcome: TypeAlias = T | Base44Error
 
 USER_AGENT: Final = "base44-web-python"
-MAX_BODY: Final = 1024 * 1024  # bytes of an answer
-
-
-@final
-@dataclass(frozen=True, slots=True, repr=False)
-class Request(Opaque):
-    """A request to the platform. `headers` holds what may be sent; credentials in it are `Secret`."""
-
-    method: str
-    url: str
-    headers: tuple[tuple[str, str | Secret], ...]
-    content: bytes = b""
-
-    def plain_headers(self) -> list[tuple[str, str]]:
-        """The headers with their credentials, for the moment of sending."""
-        return [(name, value.reveal() if isinstance(value, Secret) else value) for name, value in self.headers]
-
-    def __repr__(self) -> str:
-        return f"<Request {self.method} {self.url}>"
-
-
-@final
-class Response(Opaque):
-    """An answer of the platform: the status, lower-case header names, and a body that no repr shows."""
-
-    __slots__ = ("_body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self._body = body
-
-    def json(self) -> Any:
-        """The decoded body: `None` for an empty one, `Malformed` where it is not JSON (RFC 8259)."""
-        return _decode(self._body, "strict")
-
-    def error_data(self) -> Any:
-        """The decoded body of an error: JSON, or else text, as the reference client has it."""
-        value = _decode(self._body, "replace")
-        return self._body.decode("utf-8-sig", "replace") if value is Malformed or not self._body else value
-
-    def __repr__(self) -> str:
-        return f"<Response {self.status}, {len(self._body)} bytes>"
-
-
-class Malformed:
-    """Stands for a body that is not JSON."""
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(name)  # NaN and Infinity are Python's own, no JSON
-
-
-def _decode(body: bytes, errors: str) -> Any:
-    if not body:
-        return None
-    try:
-        return json.loads(body.decode("utf-8-sig", errors), parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
-        return Malformed
 
 
 @final
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """One platform call: what to send, and how a 2xx body or an error becomes a result."""
+    """One platform call: what to send, and how a 2xx body or an error becomes a result.
+
+    Attributes:
+        not_found: what a 404 means.
+        visitor: whether a 401 is about the app user's token, and not about the service token.
+        connector: the app user connector that a 404 is about.
+    """
 
     request: Request
     read_data: Callable[[Any], Outcome[T]]
     not_found: type[NotFoundError] = NotFoundError
+    visitor: bool = False
+    connector: str | None = None
 
     def read(self, response: Response) -> Outcome[T]:
         """The result, or the error to raise. Never raises."""
         if 200 <= response.status < 300:
             return self.read_data(response.json())
-        return _error(response, self.not_found)
+        return _error(response, self)
 
 
 # --- the calls
@@ -129,9 +78,10 @@ def get_workspace_connection(caller: Caller, connector_id: str) -> Call[Connecti
 
 def get_current_app_user_connection(caller: Caller, connector_id: str) -> Call[Connection]:
     """Token of the app user's own connection."""
-    _user_token(caller)
+    user_token(caller)
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}/token"
-    return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
+    request = _service_request(caller, "GET", path)
+    return Call(request, _read_connection, NotConnectedError, visitor=True, connector=connector_id)
 
 
 def call_api(
@@ -168,13 +118,13 @@ def call_api(
 def connect_app_user(caller: Caller, connector_id: str) -> Call[Secret]:
     """The URL that starts the provider's OAuth flow: a credential (whoever approves through it connects)."""
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}/initiate"
-    return Call(_user_request(caller, caller.user_url, "POST", path), _read_redirect_url)
+    return Call(_user_request(caller, caller.user_url, "POST", path), _read_redirect_url, visitor=True)
 
 
 def disconnect_app_user(caller: Caller, connector_id: str) -> Call[None]:
     """Remove the app user's stored credentials."""
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}"
-    return Call(_user_request(caller, caller.user_url, "DELETE", path), _read_disconnected)
+    return Call(_user_request(caller, caller.user_url, "DELETE", path), _read_disconnected, visitor=True)
 
 
 def current_user(caller: Caller) -> Call[AppUser]:
@@ -183,7 +133,7 @@ def current_user(caller: Caller) -> Call[AppUser]:
     def read(data: Any) -> Outcome[AppUser]:
         return _read_user(data, caller.app_id)
 
-    return Call(_user_request(caller, caller.server_url, "GET", "entities/User/me"), read)
+    return Call(_user_request(caller, caller.server_url, "GET", "entities/User/me"), read, visitor=True)
 
 
 # --- what is sent
@@ -208,18 +158,24 @@ def _request(
     return Request(method, f"{server}/api/apps/{caller.app_id}/{path}", tuple(headers.items()), content)
 
 
-def _user_token(caller: Caller) -> Secret:
+def user_token(caller: Caller) -> Secret:
+    """The app user's token.
+
+    Raises:
+        AuthenticationError: nobody is signed in.
+    """
     if caller.token is None:
         raise AuthenticationError(
             "There is no app user token: the visitor is not signed in, or the request came without its "
             "Authorization header.",
             code="no_token",
+            visitor=True,
         )
     return caller.token
 
 
 def _user_request(caller: Caller, server: str, method: str, path: str) -> Request:
-    return _request(caller, server, method, path, {"Authorization": _user_token(caller)})
+    return _request(caller, server, method, path, {"Authorization": user_token(caller)})
 
 
 def service_token(caller: Caller) -> Secret:
@@ -247,7 +203,7 @@ def _service_request(caller: Caller, method: str, path: str, content: bytes = b"
 # --- what comes back
 
 
-def _error(response: Response, not_found: type[NotFoundError]) -> Base44Error:
+def _error(response: Response, call: Call[Any]) -> Base44Error:
     """An error answer as its exception; fields as the reference client's error interceptor takes them."""
     if 300 <= response.status < 400:
         return InvalidResponseError(
@@ -265,12 +221,14 @@ def _error(response: Response, not_found: type[NotFoundError]) -> Base44Error:
     code = next((str(code) for code in codes if code is not None), None)
     cls = class_for(response.status, code)
     if cls is NotFoundError:
-        cls = not_found
+        cls = call.not_found
     fields: dict[str, Any] = {
         "status": response.status,
         "code": code,
         "data": data,
         "request_id": response.headers.get("x-request-id"),
+        "visitor": call.visitor and cls is AuthenticationError,
+        "connector": call.connector,
     }
     if issubclass(cls, RateLimitError | ServerError):
         fields["retry_after"] = parse_retry_after(response.headers.get("retry-after"))
@@ -383,7 +341,7 @@ def _read_user(data: Any, app_id: str) -> Outcome[AppUser]:
     if record is None or not isinstance(record.get("id"), str) or not record["id"]:
         return _invalid("User/me is no record of a user")
     if record.get("app_id") != app_id:
-        return AuthenticationError("The token belongs to a user of another app.", code="other_app")
+        return AuthenticationError("The token belongs to a user of another app.", code="other_app", visitor=True)
     if record.get("is_service") or record.get("disabled"):
-        return AuthenticationError("The token belongs to no active app user.", code="inactive_user")
+        return AuthenticationError("The token belongs to no active app user.", code="inactive_user", visitor=True)
     return AppUser.from_record(record)

@@ -46,6 +46,9 @@ class Base44Error(Exception):
         data: the platform's decoded error body, or `None`. Always `None` for a 2xx answer, whose body
             could hold a credential.
         request_id: the `X-Request-Id` of the platform's answer, where it sent one.
+        visitor: whether this is about who asks (their token, where their request comes from), not about the app.
+            Where a view lets such an error escape, the visitor is told.
+        connector: the ID of the app user connector that it is about, or `None`.
     """
 
     default_status: ClassVar[int | None] = None
@@ -58,6 +61,8 @@ class Base44Error(Exception):
         code: str | None = None,
         data: Any = None,
         request_id: str | None = None,
+        visitor: bool = False,
+        connector: str | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
@@ -65,6 +70,8 @@ class Base44Error(Exception):
         self.code = code
         self.data = data
         self.request_id = request_id
+        self.visitor = visitor
+        self.connector = connector
 
 
 class BadRequestError(Base44Error):

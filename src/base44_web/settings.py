@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, NoReturn, Self, TypeAlias, cast, final, get_args
 
 from ._secret import Opaque, Secret
-from ._urls import check_identifier, parse_origin
+from ._urls import check_identifier, is_safe_url, parse_origin
 from ._values import ConnectorID
 from .errors import ConfigurationError
 
@@ -110,6 +110,12 @@ def _connect_path(value: object) -> str:
     return value.rstrip("/")
 
 
+def _sign_in_url(value: object) -> str:
+    if isinstance(value, str) and (_PATH.fullmatch(value.partition("?")[0]) or is_safe_url(value)):
+        return value
+    raise ValueError("must be a path on this server, or an https URL")
+
+
 def _platform_headers(value: object) -> PlatformHeaders:
     if value not in get_args(PlatformHeaders):
         raise ValueError('must be "ignore" or "trust"')
@@ -126,6 +132,10 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _ttl(value: object) -> float:
+    return 0.0 if str(value) == "0" else _seconds(value)
+
+
 # Each field: how a given value or an environment string becomes the setting, and the default.
 _FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "app_id": (_app_id, None),
@@ -137,11 +147,13 @@ _FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "cookie_name": (_cookie_name, "base44_access_token"),
     "allowed_origins": (_origins, ()),
     "connect_path": (_connect_path, None),
+    "sign_in_url": (_sign_in_url, None),
     "platform_headers": (_platform_headers, "ignore"),
     "allowed_api_urls": (_origins, ()),
     "allowed_app_ids": (_app_ids, ()),
     "timeout": (_seconds, 10.0),
     "connect_timeout": (_seconds, 2.0),
+    "identity_ttl": (_ttl, 60.0),
 }
 
 
@@ -163,12 +175,15 @@ class Settings(Opaque):
         cookie_name: the cookie that holds a raw JWT; served over https it must start with `__Host-`.
         allowed_origins: other origins that may act with a cookie.
         connect_path: where the redirect views are mounted, if that cannot be found out.
+        sign_in_url: where the pages of guards send people who are not signed in: a path, or an https URL.
         platform_headers: `"ignore"`: the platform's request headers but `Authorization` have no effect.
             `"trust"`: they are used; only for a server that nothing but Base44's own proxy can reach.
         allowed_api_urls: with `"trust"`, the origins a `Base44-Api-Url` header may name. Required then.
         allowed_app_ids: with `"trust"` and no `app_id`, the apps a `Base44-App-Id` header may name.
         timeout: seconds for a whole call to the platform, from first to last byte. Default 10.
         connect_timeout: seconds to connect. Default 2.
+        identity_ttl: seconds for which the platform's word on a token is remembered, never past the token's own `exp`;
+            0: not at all. Default 60.
 
     Raises:
         ConfigurationError: a value is missing or wrong; the message names the setting.
@@ -184,11 +199,13 @@ class Settings(Opaque):
     cookie_name: str
     allowed_origins: tuple[str, ...]
     connect_path: str | None
+    sign_in_url: str | None
     platform_headers: PlatformHeaders
     allowed_api_urls: tuple[str, ...]
     allowed_app_ids: tuple[str, ...]
     timeout: float
     connect_timeout: float
+    identity_ttl: float
     _given: Mapping[str, Any]
 
     def __init__(
@@ -203,11 +220,13 @@ class Settings(Opaque):
         cookie_name: str | None = None,
         allowed_origins: Iterable[str] | None = None,
         connect_path: str | None = None,
+        sign_in_url: str | None = None,
         platform_headers: PlatformHeaders | None = None,
         allowed_api_urls: Iterable[str] | None = None,
         allowed_app_ids: Iterable[str] | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = None,
+        identity_ttl: float | None = None,
     ) -> None:
         service_token = _veil("service_token", service_token)  # a traceback shows this frame's locals
         self._fill({name: value for name, value in locals().items() if name in _FIELDS}, {})

@@ -120,6 +120,8 @@ class Base44(Opaque):
     def user(self) -> AppUser | None:
         """The signed-in app user, as the platform answers for this token; `None` for an anonymous visitor.
 
+        The answer is remembered for `Settings.identity_ttl` seconds, for this token only.
+
         Raises:
             AuthenticationError: the token is malformed, expired, refused, of another app or of no active user.
             Base44Error: any other failure; see `base44_web.errors`.
@@ -127,7 +129,28 @@ class Base44(Opaque):
         caller = self._context.caller
         if caller.token is None:
             return None
-        return _perform(self._context, wire.current_user(caller))
+        users = self._context.engine.users
+        user = users.recall(caller)
+        if user is None:
+            user = _perform(self._context, wire.current_user(caller))
+            users.remember(caller, user)
+        return user
+
+    def connection(self, connector: str) -> Connection:
+        """The connection that a guard fetched for this request. No call is made.
+
+        Args:
+            connector: a name from `app_user_connectors`, or a connector ID.
+
+        Raises:
+            LookupError: no guard of this request asked for the connector.
+        """
+        connection = self._context.recall(self._context.engine.settings.connector_id(connector))
+        if connection is None:
+            raise LookupError(
+                f"No guard fetched {connector!r} for this request: add app_user_connected({connector!r})."
+            )
+        return connection
 
 
 @final
@@ -188,6 +211,9 @@ class ConnectorsModule(Opaque):
             NotConnectedError: this app user has not connected it.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
+        at_hand = self._context.recall(connector_id)
+        if at_hand is not None:
+            return at_hand
         return _perform(self._context, wire.get_current_app_user_connection(self._context.caller, connector_id))
 
     def call_api(
@@ -285,6 +311,7 @@ class UserConnectorsModule(Opaque):
             NotFoundError: there was no connection.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
+        self._context.forget(connector_id)
         _perform(self._context, wire.disconnect_app_user(self._context.caller, connector_id))
 
 

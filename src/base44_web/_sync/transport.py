@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._message import Request, Response
 from .._transport import Deadline, blocking, failure, library_of, refusal, timeouts
-from .._wire import Request, Response
 from ..errors import Base44Error
 
 

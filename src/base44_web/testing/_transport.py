@@ -6,8 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from .._message import Request, Response
 from .._transport import AsyncTransport, Transport, refusal
-from .._wire import Request, Response
 from ..errors import RequestFailedError, RequestTimeoutError
 from ._faults import Answer, Recorded
 

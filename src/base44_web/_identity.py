@@ -1,0 +1,80 @@
+"""Who the platform said a token belongs to, remembered for a short time."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import threading
+import time
+from hashlib import sha256
+from typing import Any, Final, cast, final
+
+from cachetools import TLRUCache
+
+from ._incoming import Caller
+from ._secret import Opaque, Secret
+from ._values import AppUser
+
+_MOST: Final = 10_000  # users
+
+
+def expiry(token: Secret) -> float | None:
+    """The `exp` that a JWT claims (RFC 7519 §4.1.4), in seconds since 1970, or `None`. Nothing is verified."""
+    parts = token.reveal().split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except (ValueError, RecursionError, binascii.Error):
+        return None
+    value: object = cast(dict[str, Any], claims).get("exp") if isinstance(claims, dict) else None
+    return (
+        float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15 else None
+    )
+
+
+@final
+class KnownUsers(Opaque):
+    """Verified users by server, app, data environment and the SHA-256 of the whole token; never past its `exp`."""
+
+    __slots__ = ("_lock", "_ttl", "_users")
+
+    def __init__(self, ttl: float) -> None:
+        self._ttl = ttl
+        self._lock = threading.Lock()
+        self._users: TLRUCache[tuple[str | None, ...], tuple[AppUser, float]] = TLRUCache(
+            _MOST, ttu=_until, timer=time.monotonic
+        )
+
+    def recall(self, caller: Caller) -> AppUser | None:
+        """The user, if the platform answered for this very token a short time ago."""
+        if self._ttl == 0:
+            return None
+        with self._lock:
+            found = self._users.get(_key(caller))
+        return None if found is None else found[0]
+
+    def remember(self, caller: Caller, user: AppUser) -> None:
+        """Keep the platform's answer."""
+        assert caller.token is not None
+        expires = expiry(caller.token)
+        seconds = self._ttl if expires is None else min(self._ttl, expires - time.time())
+        if seconds > 0:
+            with self._lock:
+                self._users[_key(caller)] = user, seconds
+
+    def after_fork(self) -> None:
+        """In the child: another thread may have held the lock."""
+        self._lock = threading.Lock()
+        self._users.clear()
+
+
+def _until(key: object, value: tuple[AppUser, float], now: float) -> float:
+    return now + value[1]
+
+
+def _key(caller: Caller) -> tuple[str | None, ...]:
+    token = caller.token
+    digest = "" if token is None else sha256(token.reveal().encode()).hexdigest()
+    return caller.server_url, caller.app_id, caller.data_env, digest

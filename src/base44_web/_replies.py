@@ -1,0 +1,214 @@
+"""What a visitor is told: each situation of the guards, decided once, as a value that adapters convert."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol, final
+from urllib.parse import quote
+
+from ._incoming import Incoming
+from ._secret import Opaque
+from .errors import (
+    AuthenticationError,
+    BadRequestError,
+    Base44Error,
+    ConfigurationError,
+    NotConnectedError,
+    PermissionDeniedError,
+    RateLimitError,
+    ServerError,
+)
+from .settings import Settings
+
+logger = logging.getLogger("base44_web")
+
+VARY: Final = "Accept, Authorization, Cookie, Origin, Sec-Fetch-Mode, Sec-Fetch-Site"
+_RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
+_MAX_NEXT = 2048  # characters of a path to come back to
+
+
+class Links(Protocol):
+    """Where the redirect views are, as an adapter finds them; paths on this server, or `None`."""
+
+    def path(self, view: str, connector: str | None = None) -> str | None:
+        """The path of a view: `connect`, `status`, `disconnect`, …"""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page to render: the name of its template and what goes into it, all of it text."""
+
+    name: str
+    values: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply(Opaque):
+    """A response, the same for every framework. Its headers can hold a credential (`Location`)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    page: Page | None = None
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a reply depends on.
+
+    Attributes:
+        incoming: what came in.
+        here: path and query of this request, as the browser has them.
+        links: where the redirect views are.
+        settings: the settings.
+    """
+
+    incoming: Incoming
+    here: str
+    links: Links
+    settings: Settings = field(repr=False)
+
+    @property
+    def navigation(self) -> bool:
+        """Whether a person's browser goes to this page, as against a script that fetches it."""
+        if self.incoming.websocket or self.incoming.method not in ("GET", "HEAD"):
+            return False
+        mode = self.incoming.one("sec-fetch-mode")
+        return "text/html" in (self.incoming.one("accept") or "") if mode is None else mode == "navigate"
+
+
+@dataclass(frozen=True, slots=True)
+class _Situation:
+    slug: str
+    status: int
+    title: str
+    text: str
+    challenge: str | None = None
+
+
+_NO_TOKEN = _Situation("sign-in-required", 401, "Please sign in", "This page is for users who are signed in.", "Bearer")
+_BAD_TOKEN = _Situation(
+    "invalid-token", 401, "Please sign in again", "Your sign-in is no longer valid.", 'Bearer error="invalid_token"'
+)
+_CROSS_ORIGIN = _Situation(
+    "cross-origin-cookie", 403, "This request came from another site", "Go back to the app, and try again from there."
+)
+_BAD_REQUEST = _Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
+_NOT_CONNECTED = _Situation(
+    "not-connected", 403, "Not connected yet", "Connect your account first; then this page can be shown."
+)
+_NO_SERVICE_ROLE = _Situation(
+    "service-role-unavailable", 503, "Not available right now", "This page cannot be shown. We are looking into it."
+)
+_PLATFORM = _Situation(
+    "platform-unavailable", 503, "Not available right now", "This did not work. Please try again in a moment."
+)
+
+
+def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
+    """The answer to a visitor for an error; `None` where the error is the app's own business.
+
+    Args:
+        error: what a guard or a view raised.
+        visit: the request.
+        guarded: whether a guard raised it. A guard answers every error, and none with the view; of those that escape
+            from a view only what is about this visitor is answered.
+    """
+    if isinstance(error, NotConnectedError) and error.connector is not None:
+        return _not_connected(error.connector, visit)
+    if error.visitor:
+        return _told(_visitor_situation(error), visit)
+    if not guarded:
+        return None
+    if isinstance(error, ConfigurationError):
+        logger.error("A guard cannot let anybody pass: %s", error.message)
+        return _told(_NO_SERVICE_ROLE, visit)
+    logger.warning("A guard could not ask the platform: %s", error.message)
+    return _told(_PLATFORM, visit, {"Retry-After": str(_retry_after(error))})
+
+
+def _visitor_situation(error: Base44Error) -> _Situation:
+    if isinstance(error, PermissionDeniedError):
+        return _CROSS_ORIGIN
+    if isinstance(error, BadRequestError):
+        return _BAD_REQUEST
+    return _NO_TOKEN if isinstance(error, AuthenticationError) and error.code == "no_token" else _BAD_TOKEN
+
+
+def _retry_after(error: Base44Error) -> int:
+    least, usual, most = _RETRY_AFTER
+    asked = error.retry_after if isinstance(error, RateLimitError | ServerError) else None
+    return usual if asked is None else min(max(math.ceil(asked), least), most)
+
+
+def _not_connected(connector: str, visit: Visit) -> Reply:
+    connect = visit.links.path("connect", connector)
+    if visit.navigation and connect is not None:
+        after = quote(visit.here, safe="/") if len(visit.here) <= _MAX_NEXT else ""
+        return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
+    more = {"connector": connector, "connect_url": connect, "status_url": visit.links.path("status", connector)}
+    return _told(_NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
+
+
+def _told(
+    situation: _Situation, visit: Visit, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+) -> Reply:
+    extra = dict(headers or {})
+    if situation.challenge is not None:
+        extra["WWW-Authenticate"] = situation.challenge
+    if visit.navigation:
+        sign_in = visit.settings.sign_in_url if situation.status == 401 else None
+        style = visit.links.path("style") or ""
+        values = {"title": situation.title, "text": situation.text, "sign_in": sign_in or "", "style": style}
+        return page_reply(situation.status, Page("message", values), extra)
+    return problem(situation.status, situation.slug, situation.title, situation.text, extra, more)
+
+
+def problem(
+    status: int,
+    slug: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> Reply:
+    """Problem details (RFC 9457); `type` is `urn:base44-web:` and the slug."""
+    document = {"type": f"urn:base44-web:{slug}", "title": title, "status": status, "detail": detail, **(more or {})}
+    return json_reply(status, document, {"Content-Type": "application/problem+json", **(headers or {})})
+
+
+def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer that nobody keeps."""
+    content = json.dumps(document, ensure_ascii=False).encode()
+    return Reply(status, {**private_headers(), "Content-Type": "application/json", **(headers or {})}, content)
+
+
+def page_reply(status: int, page: Page, headers: Mapping[str, str] | None = None, *, form_action: str = "") -> Reply:
+    """A page, with headers under which it runs no script but ours, and nobody frames it."""
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        f"form-action 'self' https:{form_action}; frame-ancestors 'none'; base-uri 'none'"
+    )
+    protection = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": policy,
+        # no-referrer would make the form's Origin null.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Reply(status, {**private_headers(), **protection, **(headers or {})}, page=page)
+
+
+def private_headers() -> dict[str, str]:
+    """Headers of every answer that depends on who asks."""
+    return {"Cache-Control": "no-store", "Vary": VARY}

@@ -1,0 +1,54 @@
+"""The check behind every guard."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .. import _wire as wire
+from .._context import Context
+from .._gather import gather
+from .._values import AppUser, Connection
+from ..errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
+from .client import Base44
+
+
+def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
+    """Verify the app user and fetch their connections, at the same time; both stay at hand for this request.
+
+    Args:
+        context: the request's.
+        connectors: IDs of the connectors that must be connected.
+
+    Raises:
+        AuthenticationError: nobody is signed in, or the token is refused.
+        NotConnectedError: a connector is not connected.
+        ServiceRoleUnavailableError: there is no service role, or the platform refuses it.
+        Base44Error: the request is malformed, or the platform is failing.
+    """
+    wire.user_token(context.caller)
+
+    def identify() -> AppUser | Connection:
+        user = Base44._for(context).user()
+        assert user is not None
+        return user
+
+    def connect(connector: str) -> AppUser | Connection:
+        service = Base44._for(context).as_service_role
+        return service.connectors.get_current_app_user_connection(connector)
+
+    user, *found = gather(identify, *(partial(connect, connector) for connector in connectors))
+    if isinstance(user, Base44Error):
+        raise user
+    for connector, connection in zip(connectors, found, strict=False):
+        if isinstance(connection, AuthenticationError | PermissionDeniedError):
+            # The platform has just verified the user, so it is the service token that it refuses.
+            raise ServiceRoleUnavailableError(
+                "The platform refused the service role: check service_token (BASE44_SERVICE_TOKEN) and app_id.",
+                code="service_token_refused",
+            )
+        if isinstance(connection, Base44Error):
+            raise connection
+        if isinstance(connection, Connection):
+            context.remember(connector, connection)
+    assert isinstance(user, AppUser)
+    return user

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import pickle
 from typing import Any
 
 import pytest
@@ -117,6 +118,28 @@ def test_a_mounted_app_with_settings_of_its_own(emulator: Emulator, local: Setti
         assert client.get("/inner/which").json() == "inner"
         assert client.get("/plain/which").json() == emulator.app_id
         assert after == [emulator.app_id] * 3
+
+
+def test_a_mounted_apps_task_keeps_its_own_client(local: Settings) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Mount, Route
+
+    from base44_web.starlette import Base44Middleware, Request
+
+    kept: list[Request] = []
+
+    async def view(request: Request) -> PlainTextResponse:
+        kept.append(request)
+        return PlainTextResponse("")
+
+    inner_settings = Settings(app_id="inner", service_token="t")
+    inner = Starlette(routes=[Route("/", view)], middleware=[Middleware(Base44Middleware, settings=inner_settings)])
+    app = Starlette(routes=[Mount("/inner", app=inner)], middleware=[Middleware(Base44Middleware, settings=local)])
+    testclient.TestClient(app).get("/inner/")
+    assert kept[0].base44._context.caller.app_id == "inner"
 
 
 def test_a_mounted_app_sees_trusted_headers_that_an_outer_middleware_took_out(emulator: Emulator) -> None:
@@ -284,6 +307,7 @@ def test_django_request_is_lazy_and_copes_with_wrappers(emulator: Emulator, loca
         middleware = Middleware(lambda request: HttpResponse())
     request = RequestFactory().get("/", headers={"Authorization": "Basic nonsense"})
     middleware(request)
+    assert pickle.loads(pickle.dumps(request)).path == "/"
     assert hasattr(request, "base44")
     assert get_base44(request) is request.base44
     assert isinstance(request.base44, Base44)
@@ -342,6 +366,10 @@ def test_flask_settings(emulator: Emulator) -> None:
     Base44Extension(app, settings=Settings(app_id="given"))
     settings = app.extensions["base44_web"].settings
     assert (settings.app_id, settings.timeout) == ("given", 3.0)
+    partly = flask_app(emulator, BASE44_TIMEOUT=3)
+    Base44Extension(partly, settings=Settings(connect_timeout=1))
+    settings = partly.extensions["base44_web"].settings
+    assert (settings.app_id, settings.timeout, settings.connect_timeout) == (emulator.app_id, 3.0, 1.0)
 
 
 def test_flask_own_request_class_and_outside_of_requests(emulator: Emulator) -> None:

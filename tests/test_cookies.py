@@ -120,7 +120,8 @@ def test_unsafe_methods_with_proof(method: str, proof: list[tuple[str, str]]) ->
         [(ORIGIN, "null")], [(ORIGIN, "https://evil.example")], [(ORIGIN, "https://site.example.evil.example")],
         [(ORIGIN, "https://site.example:8443")], [(ORIGIN, "https://x@site.example")], [(ORIGIN, "site.example")],
         [(ORIGIN, "https://app.example"), (ORIGIN, "https://evil.example")], [(ORIGIN, "https://app.example:444")],
-        [(ORIGIN, "HTTPS://APP.EXAMPLE.evil")], [(ORIGIN, "")], [(ORIGIN, "file://")],
+        [(ORIGIN, "HTTPS://APP.EXAMPLE.evil")], [(ORIGIN, "")], [(ORIGIN, "file://")], [(ORIGIN, "http://[")],
+        [(ORIGIN, "https://a]b")], [(ORIGIN, "https://site.example:x")],
     ],
 )  # fmt: skip
 def test_unsafe_methods_without_proof(proof: list[tuple[str, str]]) -> None:

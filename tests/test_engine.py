@@ -212,6 +212,41 @@ def test_after_a_fork(settings: Settings, emulator: Emulator, server: Any) -> No
     assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
 
 
+GIVEN = """
+import os, sys
+import {library} as library
+from base44_web import Base44, ConfigurationError, Settings
+client = library.Client()
+base44 = Base44(settings=Settings(), transport=client)
+base44.as_service_role.connectors.get_connection("slack")
+pid = os.fork()
+if pid == 0:
+    try:
+        base44.as_service_role.connectors.get_connection("slack")
+    except ConfigurationError as error:
+        os._exit(0 if "fork" in str(error) else 2)
+    os._exit(1)
+assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+base44.as_service_role.connectors.get_connection("slack")
+client.close()
+print("ok")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_given_client_is_refused_after_a_fork(
+    settings: Settings, emulator: Emulator, server: Any, library: str
+) -> None:
+    """Its connections would be shared, and one process would read the other's answers."""
+    pytest.importorskip(library)
+    environment = {**os.environ, "BASE44_APP_ID": emulator.app_id, "BASE44_SERVER_URL": server.url,
+                   "BASE44_SERVICE_TOKEN": emulator.service_token}  # fmt: skip
+    code = GIVEN.format(library=library)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
 def test_a_fork_while_another_thread_is_inside(settings: Settings, emulator: Emulator) -> None:
     """The child cannot close what a lost thread may hold locked; it starts afresh all the same."""
     from base44_web._engine import Engine
@@ -261,6 +296,8 @@ def test_given_clients_stay_open(settings: Settings, library: str) -> None:
 def test_a_transport_that_is_none() -> None:
     with pytest.raises(ConfigurationError, match="TransportFactory"):
         Base44(app_id="a", transport=object())  # type: ignore[arg-type]
+    with pytest.raises(ConfigurationError, match="class"):
+        Base44(app_id="a", transport=HttpxTransports)  # type: ignore[arg-type]
 
 
 def test_mock_transports_are_bounded_between_reads(settings: Settings) -> None:

@@ -153,16 +153,16 @@ def test_faults_reach_every_framework(driver_name: str, emulator: Emulator, impa
 
 
 @contextmanager
-def deaf_server() -> Iterator[str]:
+def deaf_server(host: str = "127.0.0.1") -> Iterator[str]:
     """An address that takes no connection: its queue is full, so that a connect waits."""
     with socket.socket() as server:
-        server.bind(("127.0.0.1", 0))
+        server.bind((host, 0))
         server.listen(0)
         fillers = []
         for _ in range(4):
             filler = socket.socket()
             filler.setblocking(False)
-            filler.connect_ex(server.getsockname())
+            filler.connect_ex(("127.0.0.1", server.getsockname()[1]))
             fillers.append(filler)
         yield f"http://127.0.0.1:{server.getsockname()[1]}"
         for filler in fillers:
@@ -195,7 +195,9 @@ def test_refused_connection(kind: str) -> None:
 @pytest.mark.parametrize(
     ("value", "seconds"),
     [("7", 7.0), ("0", 0.0), ("-1", None), ("NaN", None), ("inf", None), ("1e3", None), ("9" * 30, None), ("", None),
-     ("soon", None), ("Fri, 01 Jan 1999 00:00:00 GMT", 0.0)],
+     ("soon", None), ("Fri, 01 Jan 1999 00:00:00 GMT", 0.0), ("999999999", 86400.0),
+     ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None), ("Mon, 01 Jan 9999 00:00:00 GMT", 86400.0),
+     ("Mon, 01 Jan 2029 00:00:00 +999999999999999999", None)],
 )  # fmt: skip
 def test_retry_after(value: str, seconds: float | None) -> None:
     from base44_web.errors import parse_retry_after
@@ -221,3 +223,109 @@ def test_a_clients_own_defaults_are_not_sent(emulator: Emulator, platform: str) 
     (request,) = emulator.requests
     assert request.header("cookie") is None
     assert request.header("x-mine") is None
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_cancelled_call_shows_no_part_of_the_answer(emulator: Emulator, platform: str, library: str) -> None:
+    lib = pytest.importorskip(library)
+    emulator.fault(Fault(status=200, body=b'{"access_token": "%s"}' % CANARY.encode() + b" " * 4000, drip=0.001))
+    settings = Settings(app_id=emulator.app_id, server_url=platform, service_token="t")
+    transport = HttpxTransports(async_client=lib.AsyncClient)
+
+    async def main() -> None:
+        async with AsyncBase44(settings=settings, transport=transport) as base44, asyncio.timeout(1):
+            await base44.as_service_role.connectors.get_connection("slack")
+
+    with pytest.raises(TimeoutError) as caught:
+        asyncio.run(main())
+    shown: list[str] = []
+    error: BaseException | None = caught.value
+    while error is not None:
+        frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+        shown += [str(frame.locals) for frame in frames if "base44_web" in frame.filename]
+        error = error.__context__
+    assert any("deadline" in frame for frame in shown)
+    assert not [frame for frame in shown if CANARY in frame]
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_each_address_of_a_host_takes_from_the_same_time(library: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lib = pytest.importorskip(library)
+    lookup = socket.getaddrinfo
+
+    def several(host: str, port: int, *args: Any, **options: Any) -> Any:
+        if host != "localhost":
+            return lookup(host, port, *args, **options)
+        return [
+            (family, kind, protocol, name, (f"127.0.0.{n}", *address[1:]))
+            for n in range(1, 6)
+            for family, kind, protocol, name, address in lookup("127.0.0.1", port, type=socket.SOCK_STREAM)
+        ]
+
+    with deaf_server("0.0.0.0") as url:
+        monkeypatch.setattr(socket, "getaddrinfo", several)
+        url = url.replace("0.0.0.0", "localhost")
+        settings = Settings(app_id="a", server_url=url, service_token="t", timeout=3, connect_timeout=0.5)
+        started = time.monotonic()
+        transport = HttpxTransports(client=lib.Client)
+        with Base44(settings=settings, transport=transport) as base44, pytest.raises(Base44Error) as caught:
+            base44.as_service_role.connectors.get_connection("slack")
+    assert caught.value.code == "connect_timeout"
+    assert time.monotonic() - started < 1.5
+
+
+@pytest.mark.parametrize("library", ["httpx2", "httpx"])
+def test_a_clients_own_retries_and_sockets_heed_the_deadline(library: str, tmp_path: Any) -> None:
+    lib = pytest.importorskip(library)
+    settings = Settings(
+        app_id="a", server_url="http://127.0.0.1:9", service_token="t", timeout=0.5, connect_timeout=0.2
+    )
+    path = str(tmp_path / "socket")
+    with deaf_server() as url, socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(path)
+        silent.listen()
+        for transport, server_url in (
+            (lambda: lib.HTTPTransport(retries=50), url), (lambda: lib.HTTPTransport(uds=path), settings.server_url),
+        ):  # fmt: skip
+            slow = Settings(app_id="a", server_url=server_url, service_token="t", timeout=0.5, connect_timeout=0.2)
+            client = HttpxTransports(client=lambda transport=transport: lib.Client(transport=transport()))  # type: ignore[misc]
+            started = time.monotonic()
+            with Base44(settings=slow, transport=client) as base44, pytest.raises(Base44Error) as caught:
+                base44.as_service_role.connectors.get_connection("slack")
+            assert type(caught.value).__name__ == "RequestTimeoutError"
+            assert time.monotonic() - started < 2
+
+
+def test_a_closed_client_is_not_called_a_network_failure(settings: Settings) -> None:
+    import httpx2
+
+    client = httpx2.Client()
+    client.close()
+    with Base44(settings=settings, transport=client) as base44, pytest.raises(Base44Error) as caught:
+        base44.as_service_role.connectors.get_connection("slack")
+    assert type(caught.value).__name__ == "ConfigurationError"
+
+
+def test_the_platforms_text_is_one_line_in_a_log(driver: Driver, emulator: Emulator) -> None:
+    emulator.fault(Fault(status=500, body=json.dumps({"detail": "a\nb\x1b[31m" + "x" * 900_000}).encode()))
+    outcome = driver.call("service", "get_connection", "slack")
+    assert outcome.error == "ServerError"
+    assert len(outcome.fields["text"]) == 500
+    assert outcome.fields["text"].startswith("a b [31mxxx")
+    assert len(outcome.fields["message"]) > 900_000
+
+
+def test_an_answer_that_cannot_be_used_keeps_its_status(driver: Driver, emulator: Emulator) -> None:
+    emulator.fault(Fault(status=200, body=b"[]"))
+    assert driver.call("service", "get_connection", "slack").fields["status"] == 200
+
+
+def test_a_refused_service_token_is_not_the_visitors_fault(emulator: Emulator, platform: str) -> None:
+    options = {"app_id": emulator.app_id, "server_url": platform, "token": "a.b.c"}
+    with Base44(**options, service_token="wrong") as base44:  # type: ignore[arg-type]
+        with pytest.raises(Base44Error) as shared:
+            base44.as_service_role.connectors.get_connection("slack")
+        with pytest.raises(Base44Error) as own:
+            base44.connectors.connect_app_user("calendar")
+    assert (shared.value.status, shared.value.visitor) == (401, False)
+    assert (own.value.status, own.value.visitor) == (401, True)

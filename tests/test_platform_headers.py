@@ -126,7 +126,16 @@ def test_data_environment_only_when_exact(make: Any, elsewhere: tuple[Emulator, 
 
 def test_trust_needs_a_list_of_servers() -> None:
     with pytest.raises(ConfigurationError, match="BASE44_ALLOWED_API_URLS"):
-        Settings(app_id=APP, platform_headers="trust")
+        Settings(app_id=APP, platform_headers="trust").complete()
+
+
+def test_empty_headers_are_as_good_as_absent(make: Any, elsewhere: tuple[Emulator, str]) -> None:
+    other, url = elsewhere
+    driver = make(app_id=APP, allowed_api_urls=[url], server_url=url)
+    headers = {**platform_headers(url), "Base44-State": "", "Base44-Api-Url": ""}
+    assert driver.call("service", "get_connection", "slack", headers=headers).error == "AuthenticationError"
+    (request,) = other.requests
+    assert request.header("base44-state") is None
 
 
 # --- taken out of the framework's own request

@@ -44,9 +44,11 @@ def test_environment() -> None:
     assert settings.connect_path == "/base44"
 
 
-def test_nothing_set() -> None:
-    with pytest.raises(ConfigurationError, match="BASE44_APP_ID"):
-        Settings()
+def test_nothing_set_is_an_error_as_the_server_starts() -> None:
+    assert Settings(timeout=5).app_id is None  # the framework may still give it
+    for complete in (Settings().complete, Settings.load, lambda: Settings.load(Settings(timeout=5))):
+        with pytest.raises(ConfigurationError, match="BASE44_APP_ID"):
+            complete()
 
 
 WRONG: list[tuple[str, Any]] = [
@@ -113,7 +115,7 @@ def test_what_belongs_together() -> None:
         {**trust, "allowed_app_ids": ["one"], "app_id": "two"},
     ):
         with pytest.raises(ConfigurationError):
-            Settings(**wrong)  # type: ignore[arg-type]
+            Settings(**wrong).complete()  # type: ignore[arg-type]
 
 
 def test_unknown_framework_key() -> None:

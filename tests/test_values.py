@@ -11,7 +11,17 @@ from typing import Any
 
 import pytest
 
-from base44_web import ApiResponse, AsyncBase44, Base44, Connection, RateLimitError, Secret, Settings
+from base44_web import (
+    ApiResponse,
+    AppUser,
+    AsyncBase44,
+    Base44,
+    ConfigurationError,
+    Connection,
+    RateLimitError,
+    Secret,
+    Settings,
+)
 from base44_web._incoming import Caller, Incoming
 from base44_web._message import Request, Response
 from base44_web.testing import CALENDAR_ID, Emulator
@@ -74,10 +84,13 @@ def test_a_wrong_token_is_not_in_the_traceback() -> None:
     for make in (
         lambda: Base44(app_id="a", token=CANARY + " x"),
         lambda: Base44(app_id="a", service_token=CANARY + "\n"),
+        lambda: Base44(app_id="a", token=CANARY.encode()),  # type: ignore[arg-type]
+        lambda: Base44(app_id="a", service_token=CANARY.encode()),  # type: ignore[arg-type]
+        lambda: Settings.load(None, {"app_id": "a", "service_token": CANARY.encode()}),
         lambda: Settings(app_id="a", service_token=CANARY + " x"),
         lambda: Settings.load(None, {"app_id": "a", "service_token": CANARY + " x"}),
     ):
-        with pytest.raises(Exception) as caught:  # noqa: PT011 - any error of ours
+        with pytest.raises(ConfigurationError) as caught:
             make()
         frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
         ours = [frame for frame in frames if "base44_web" in frame.filename]
@@ -160,3 +173,29 @@ def test_deprecated_methods_warn_at_the_callers_line(emulator: Emulator) -> None
     ):
         assert base44.as_service_role.connectors.get_access_token("slack") == token
     assert caught[0].filename == __file__
+
+
+def test_an_app_user_can_be_returned_pickled_and_cached() -> None:
+    fastapi = pytest.importorskip("fastapi")
+    from fastapi.testclient import TestClient
+
+    user = AppUser.from_record({"id": "u", "app_id": "a", "email": "a@example.com", "custom": [1], "role": 7})
+    assert pickle.loads(pickle.dumps(user)) == user
+    assert (user.role, user.raw["custom"], user.is_verified) == (None, [1], False)
+    app = fastapi.FastAPI()
+
+    @app.get("/")
+    async def me() -> AppUser:
+        return user
+
+    assert TestClient(app).get("/").json()["email"] == "a@example.com"
+
+
+def test_call_api_takes_any_mapping(emulator: Emulator) -> None:
+    from types import MappingProxyType
+
+    with Base44(app_id=emulator.app_id, service_token=emulator.service_token, transport=emulator.transport) as base44:
+        proxy = MappingProxyType({"a": "b"})
+        base44.as_service_role.connectors.call_api("x", path="/", query=proxy, headers=proxy)
+    sent = json.loads(emulator.requests[0].body)
+    assert sent["query"] == sent["headers"] == {"a": "b"}

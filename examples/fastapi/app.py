@@ -28,7 +28,7 @@ app.add_middleware(Base44Middleware, settings=settings)
 
 @app.exception_handler(Base44Error)
 async def explain(request: Request, error: Base44Error) -> JSONResponse:
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, AuthenticationError) and error.visitor:  # and not our service token
         return JSONResponse({"code": "sign_in", "message": "Please sign in."}, 401)
     if isinstance(error, NotConnectedError):
         return JSONResponse({"code": "not_connected", "message": "Your calendar is not connected yet."}, 403)

@@ -27,7 +27,7 @@ Base44Extension(app, settings=settings)
 
 @app.errorhandler(Base44Error)
 def explain(error: Base44Error) -> tuple[dict[str, str], int]:
-    if isinstance(error, AuthenticationError):
+    if isinstance(error, AuthenticationError) and error.visitor:  # and not our service token
         return {"code": "sign_in", "message": "Please sign in."}, 401
     if isinstance(error, NotConnectedError):
         return {"code": "not_connected", "message": "Your calendar is not connected yet."}, 403

@@ -13,7 +13,7 @@ from ._transport import AsyncTransport
 from ._values import Connection
 from ._wire import Call, T
 from .errors import Base44Error, ConfigurationError
-from .settings import Settings, is_bearer_token
+from .settings import Settings, is_bearer_token, veil
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
@@ -68,8 +68,7 @@ class Context(Opaque):
         Raises:
             ConfigurationError: a setting or the token is wrong, or settings are given twice.
         """
-        token = Secret(token) if isinstance(token, str) else token
-        service_token = Secret(service_token) if isinstance(service_token, str) else service_token
+        token, service_token = veil(token), veil(service_token)
         if token is not None and not is_bearer_token(token.reveal()):
             raise ConfigurationError("token must be a bearer token: no spaces, quotes or line breaks.")
         if data_env not in (None, "dev", "prod"):
@@ -80,7 +79,7 @@ class Context(Opaque):
             raise ConfigurationError(
                 "Give app_id, server_url and service_token in settings=Settings(…), not beside it."
             )
-        engine = Engine(settings, transport)
+        engine = Engine(settings.complete(), transport)
         return cls(engine, configured_caller(settings, token, data_env=data_env), owns_engine=True)
 
     @property

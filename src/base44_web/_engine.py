@@ -49,7 +49,7 @@ class Engine(Opaque):
         loop = asyncio.get_running_loop()
         held = self._loops.get(loop)
         if held is None:
-            for ended in [other for other in self._loops if other.is_closed()]:
+            for ended in [other for other in list(self._loops) if other.is_closed()]:
                 self._loops.pop(ended, None)
             transport = self._factory.open_async()
             held = self._loops[loop] = (transport, self._until_loop_ends(loop, transport))

@@ -244,7 +244,7 @@ def _trusted_caller(incoming: Incoming, settings: Settings, token: Secret | None
     for name in (APP_ID, API_URL, SERVICE, STATE):
         if len(incoming.all(name)) > 1:
             raise _bad_request(f"The request has more than one {name} header.", code="duplicate_header")
-    state = next(iter(incoming.all(STATE)), None)
+    state = next((value for value in incoming.all(STATE) if value.reveal()), None)
     if state is not None and not _STATE.fullmatch(state.reveal()):
         raise _bad_request("The Base44-State header has characters that cannot be sent on.", code="bad_state")
     env = incoming.one(DATA_ENV)
@@ -269,7 +269,7 @@ def _trusted_caller(incoming: Incoming, settings: Settings, token: Secret | None
 
 
 def _header_app_id(value: str | None, settings: Settings) -> str:
-    if value is None:
+    if not value:
         raise _bad_request("The request has platform headers, but no Base44-App-Id.", code="app_id_missing")
     if not is_app_id(value):
         raise _bad_request("The Base44-App-Id header is not an app ID.", code="app_id_mismatch")
@@ -283,7 +283,7 @@ def _header_app_id(value: str | None, settings: Settings) -> str:
 
 
 def _header_server(value: str | None, settings: Settings) -> str:
-    if value is None:
+    if not value:
         return settings.server_url
     try:
         origin = parse_origin(value)

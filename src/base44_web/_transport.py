@@ -6,19 +6,19 @@ timeouts bound each read: a dripping answer lasts for ever), so `Deadline` does 
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import importlib
+import os
 import ssl
 import sys
-import time
 from collections.abc import Callable
-from contextvars import ContextVar, Token
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from types import ModuleType, TracebackType
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Protocol, Self, TypeAlias, cast
 
+from ._deadline import bound_reads
 from ._message import MAX_BODY, Request, Response
+from ._secret import Opaque
 from .errors import Base44Error, ConfigurationError, InvalidResponseError, RequestFailedError, RequestTimeoutError
 
 if TYPE_CHECKING:
@@ -113,11 +113,19 @@ class GivenClient:
 
     def __init__(self, client: SyncClient | AsyncClient) -> None:
         self._client: Any = client
+        self._process: int | None = None
         library_of(client)
 
     def open(self) -> Transport:
         from ._sync.transport import HttpxTransport
 
+        # Its open connections would be shared: one process would read the other's answers.
+        if self._process not in (None, os.getpid()):
+            raise ConfigurationError(
+                "The transport given is a client that was used before this process was forked: give "
+                "HttpxTransports(client=…), which makes one for each process."
+            )
+        self._process = os.getpid()
         if not hasattr(self._client, "close"):
             raise ConfigurationError(
                 "The transport given is an async client, and this call is blocking: give HttpxTransports(client=…)."
@@ -143,6 +151,8 @@ def transport_factory(transport: TransportFactory | SyncClient | AsyncClient | N
     """
     if transport is None:
         return HttpxTransports()
+    if isinstance(transport, type):
+        raise ConfigurationError(f"transport must be an object, not the class {transport.__name__}: call it.")
     if hasattr(transport, "open") and hasattr(transport, "open_async"):
         return cast(TransportFactory, transport)
     return GivenClient(transport)  # pyright: ignore[reportArgumentType] - what is left is a client
@@ -194,6 +204,26 @@ def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:
     return {"timeout": {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}}
 
 
+class Body(Opaque):
+    """The octets of an answer as they come in; no traceback shows them."""
+
+    __slots__ = ("_octets",)
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+
+    def __iadd__(self, chunk: bytes) -> Self:
+        self._octets += chunk
+        return self
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def octets(self) -> bytes:
+        """What came in."""
+        return bytes(self._octets)
+
+
 def refusal(headers: Any, size: int) -> Base44Error | None:
     """Why an answer cannot be read, if so: compressed, or too large."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
@@ -213,6 +243,11 @@ def failure(error: Exception, request: Request, timeout: float) -> Base44Error:
     """What went wrong on the way, without the library's own message: that can quote a header with its credential."""
     if isinstance(error, Base44Error):
         return error
+    if isinstance(error, RuntimeError):
+        return ConfigurationError(
+            "The transport cannot be used here: the client given is closed, or belongs to another event loop. Give "
+            "HttpxTransports(async_client=…), which makes one for each loop."
+        )
     origin = "/".join(request.url.split("/", 3)[:3])
     names = [cls.__name__ for cls in type(error).__mro__]
     if "ConnectTimeout" in names:
@@ -232,111 +267,3 @@ def failure(error: Exception, request: Request, timeout: float) -> Base44Error:
     return RequestFailedError(
         f"{origin} dropped the connection, or its answer was no HTTP ({names[0]}).", code="connection_lost"
     )
-
-
-# --- deadlines: the one thing that differs between blocking and awaiting
-
-_deadline: ContextVar[float | None] = ContextVar("base44_web_deadline", default=None)
-
-
-class AsyncDeadline:
-    """Bounds what is awaited inside; on time out raises `TimeoutError`."""
-
-    def __init__(self, seconds: float) -> None:
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._timeout.__aexit__(kind, error, traceback)
-
-    def check(self) -> None:
-        """Nothing to do: the event loop cancels."""
-
-
-class Deadline:
-    """Bounds each socket operation inside by what is left of the whole (see `bound_reads`)."""
-
-    def __init__(self, seconds: float) -> None:
-        self._end = time.monotonic() + seconds
-        self._token: Token[float | None] | None = None
-
-    def __enter__(self) -> Self:
-        self._token = _deadline.set(self._end)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        if self._token is not None:
-            _deadline.reset(self._token)
-
-    def check(self) -> None:
-        """Raise `TimeoutError` if the time is over: for transports that `bound_reads` cannot reach."""
-        if time.monotonic() > self._end:
-            raise TimeoutError
-
-
-def bound_reads(client: Any) -> None:
-    """Make a blocking client's sockets heed `Deadline`.
-
-    Reaches into the pools, for want of a public way (httpx2 2.16, httpx 0.28); where a client has none, such as one
-    with a mock transport, a call is bounded between reads only. Outside of our calls nothing changes for it.
-    """
-    for transport in (getattr(client, "_transport", None), *getattr(client, "_mounts", {}).values()):
-        pool = getattr(transport, "_pool", None)
-        backend = getattr(pool, "_network_backend", None)
-        if backend is not None and not isinstance(backend, _BoundedBackend):
-            pool._network_backend = _BoundedBackend(backend)  # type: ignore[union-attr]
-
-
-def _left(timeout: float | None, error: str, core: ModuleType) -> float | None:
-    end = _deadline.get()
-    if end is None:
-        return timeout
-    left = end - time.monotonic()
-    if left <= 0:
-        raise getattr(core, error)
-    return left if timeout is None else min(timeout, left)
-
-
-class _BoundedBackend:
-    """An httpcore `NetworkBackend` whose streams heed `Deadline`."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._core = sys.modules[type(backend).__module__.partition(".")[0]]
-
-    def connect_tcp(self, host: str, port: int, timeout: float | None = None, *args: Any, **options: Any) -> Any:
-        left = _left(timeout, "ConnectTimeout", self._core)
-        return _BoundedStream(self._backend.connect_tcp(host, port, left, *args, **options), self._core)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._backend, name)
-
-
-class _BoundedStream:
-    """An httpcore `NetworkStream` that heeds `Deadline`."""
-
-    def __init__(self, stream: Any, core: ModuleType) -> None:
-        self._stream = stream
-        self._core = core
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
-        return self._stream.read(max_bytes, _left(timeout, "ReadTimeout", self._core))
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(timeout, "WriteTimeout", self._core))
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> Any:
-        left = _left(timeout, "ConnectTimeout", self._core)
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, left), self._core)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)

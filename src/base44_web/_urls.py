@@ -52,7 +52,10 @@ def same_host(origin: str, host: str, *, secure: bool) -> bool:
 
     The scheme is compared only where this server itself speaks https: behind a TLS proxy it sees http.
     """
-    parts = urlsplit(origin.lower())
+    try:
+        parts = urlsplit(origin.lower())
+    except ValueError:
+        return False
     if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or (secure and parts.scheme != "https"):
         return False
     default = f":{_DEFAULT_PORTS[parts.scheme]}"

@@ -124,5 +124,5 @@ class AppUser:
             role=text("role"),
             is_verified=record.get("is_verified") is True,
             app_id=record["app_id"],
-            raw=MappingProxyType(dict(record)),
+            raw=dict(record),
         )

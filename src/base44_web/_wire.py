@@ -57,7 +57,10 @@ class Call(Generic[T]):
     def read(self, response: Response) -> Outcome[T]:
         """The result, or the error to raise. Never raises."""
         if 200 <= response.status < 300:
-            return self.read_data(response.json())
+            outcome = self.read_data(response.json())
+            if isinstance(outcome, InvalidResponseError):
+                outcome.status, outcome.request_id = response.status, response.headers.get("x-request-id")
+            return outcome
         return _error(response, self)
 
 
@@ -109,7 +112,7 @@ def call_api(
     payload: dict[str, object] = {"method": method}
     if host is not None:
         payload["host"] = host
-    payload |= {"path": path, "query": query or {}, "headers": headers or {}, "body": body}
+    payload |= {"path": path, "query": dict(query or {}), "headers": dict(headers or {}), "body": body}
     content = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     request = _service_request(caller, "POST", f"connectors/{encode_segment(integration_type)}/call", content)
     return Call(request, _read_api_response)

@@ -78,6 +78,8 @@ def _demo(options: argparse.Namespace) -> int:
     serve = _serve_wsgi if options.framework == "flask" else _serve_asgi
     testing = _need("base44_web.testing", "demo")
     with testing.Emulator.demo(options.state) as emulator, emulator.serve(port=options.platform_port) as server:
+        for name in [name for name in os.environ if name.startswith("BASE44_")]:
+            del os.environ[name]  # a real app's settings would send the demo's sign-in to it
         os.environ.update(_environment(emulator, server.url))
         sys.path.insert(0, str(_examples() / options.framework))
         module, _, name = FRAMEWORKS[options.framework].partition(":")

@@ -6,7 +6,6 @@ The fields `status`, `code`, `message` and `data` are the reference client's (`@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -40,7 +39,8 @@ class Base44Error(Exception):
     """Something between this server and the Base44 platform went wrong.
 
     Attributes:
-        message: what happened and what to do about it; never a credential.
+        message: what happened and what to do about it; never a credential. As the platform put it, where it did:
+            `str(error)` is the same in one line of 500 characters at most, fit for a log.
         status: the HTTP status, or `None` where no answer was received.
         code: the platform's error code (`"NOT_FOUND"`), or one of ours (`"no_token"`), or `None`.
         data: the platform's decoded error body, or `None`. Always `None` for a 2xx answer, whose body
@@ -64,7 +64,7 @@ class Base44Error(Exception):
         visitor: bool = False,
         connector: str | None = None,
     ) -> None:
-        super().__init__(message)
+        super().__init__(_one_line(message))
         self.message = message
         self.status = self.default_status if status is None else status
         self.code = code
@@ -72,6 +72,11 @@ class Base44Error(Exception):
         self.request_id = request_id
         self.visitor = visitor
         self.connector = connector
+
+
+def _one_line(message: str) -> str:
+    line = " ".join("".join(character if character.isprintable() else " " for character in message[:1000]).split())
+    return line if len(line) <= 500 else f"{line[:499]}…"
 
 
 class BadRequestError(Base44Error):
@@ -205,15 +210,18 @@ def class_for(status: int, code: str | None) -> type[Base44Error]:
     return _BY_STATUS.get(status, Base44Error)
 
 
+_LONGEST_WAIT = 86_400.0  # seconds; a day
+
+
 def parse_retry_after(value: str | None) -> float | None:
     """Seconds from a `Retry-After` header (RFC 9110 §10.2.3), or `None` where it is absent or nonsense."""
     if value is None:
         return None
     if value.isascii() and value.isdigit():
-        return float(value) if len(value) <= 9 else None
+        return min(float(value), _LONGEST_WAIT) if len(value) <= 9 else None
     try:
         when = parsedate_to_datetime(value)
-    except (ValueError, TypeError):
+        seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    except (ValueError, TypeError, OverflowError):
         return None
-    seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), _LONGEST_WAIT)

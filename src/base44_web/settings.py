@@ -25,9 +25,9 @@ _PATH = re.compile(r"/(?!/)(?:(?![?#\\])[!-~])*")
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1, b64token
 
 
-def is_bearer_token(text: str) -> bool:
+def is_bearer_token(text: object) -> bool:
     """Whether `text` can be presented as a bearer token: RFC 6750 §2.1's `b64token`, so no space and no line break."""
-    return _BEARER.fullmatch(text) is not None
+    return isinstance(text, str) and _BEARER.fullmatch(text) is not None
 
 
 def is_app_id(text: str) -> bool:
@@ -162,7 +162,8 @@ class Settings(Opaque):
     """The settings of one Base44 app on this server. Immutable; its repr shows no credential.
 
     A field left out (`None`) is taken from the framework's own settings (Django's `BASE44`, Flask's
-    config), then from the environment variable `BASE44_<FIELD>`, then from its default.
+    config), then from the environment variable `BASE44_<FIELD>`, then from its default. Each value is checked at once;
+    what must be there, or go together, as the server starts.
 
     Args:
         app_id: the app's ID. Required, unless `allowed_app_ids` and trusted platform headers give it.
@@ -186,7 +187,7 @@ class Settings(Opaque):
             0: not at all. Default 60.
 
     Raises:
-        ConfigurationError: a value is missing or wrong; the message names the setting.
+        ConfigurationError: a value is wrong; the message names the setting.
     """
 
     __slots__ = (*_FIELDS, "_given")
@@ -248,7 +249,7 @@ class Settings(Opaque):
             raise ConfigurationError(f"There is no setting {', '.join(unknown)}; known are {', '.join(_FIELDS)}.")
         self = cls.__new__(cls)
         self._fill({} if given is None else given._given, framework)
-        return self
+        return self.complete()
 
     def _fill(self, given: Mapping[str, Any], framework: Mapping[str, Any]) -> None:
         object.__setattr__(self, "_given", MappingProxyType(dict(given)))
@@ -263,9 +264,17 @@ class Settings(Opaque):
             except ValueError as error:
                 raise ConfigurationError(f"The setting {name} ({_variable(name)}) {error}.") from None
             object.__setattr__(self, name, value)
+
+    def complete(self) -> Self:
+        """These settings, checked as a whole. An adapter or client does it at start-up, when all sources are in.
+
+        Raises:
+            ConfigurationError: a setting is missing, or contradicts another.
+        """
         problem = self._contradiction()
         if problem is not None:
             raise ConfigurationError(problem)
+        return self
 
     def _contradiction(self) -> str | None:
         if self.platform_headers == "trust" and not self.allowed_api_urls:
@@ -311,4 +320,9 @@ def _variable(name: str) -> str:
 
 def _veil(name: str, value: Any) -> Any:
     """Wrap a secret setting as soon as it is read, so that no error about it can show it."""
-    return Secret(value) if name == "service_token" and isinstance(value, str) else value
+    return veil(value) if name == "service_token" else value
+
+
+def veil(value: Any) -> Secret | None:
+    """A credential that somebody gave, as a `Secret`, whatever it is: what is wrong with it is said later."""
+    return value if value is None or isinstance(value, Secret) else Secret(value)

@@ -104,14 +104,12 @@ class Base44Middleware:
         if self._takes_out:
             # An outer middleware may have taken the headers out already.
             incoming = (outer.incoming if isinstance(outer, _Attached) else None) or _take_out(scope)
-        scope[_KEY] = _Attached(self._engine, incoming)
+        attached = _Attached(self._engine, incoming)
         if outer is None:
-            await self.app(scope, receive, send)
-            return
-        try:
-            await self.app(scope, receive, send)
-        finally:
-            scope[_KEY] = outer
+            scope[_KEY] = attached
+        else:
+            scope = {**scope, _KEY: attached}  # the outer app's requests keep their own
+        await self.app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         engine = self._engine

@@ -29,7 +29,7 @@ class ExplainMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, error: Exception) -> JsonResponse | None:
-        if isinstance(error, AuthenticationError):
+        if isinstance(error, AuthenticationError) and error.visitor:  # and not our service token
             return JsonResponse({"code": "sign_in", "message": "Please sign in."}, status=401)
         if isinstance(error, NotConnectedError):
             body = {"code": "not_connected", "message": "Your calendar is not connected yet."}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._deadline import AsyncDeadline
 from .._message import Request, Response
-from .._transport import AsyncDeadline, failure, library_of, refusal, timeouts, without_cookies
+from .._transport import Body, failure, library_of, refusal, timeouts, without_cookies
 from ..errors import Base44Error
 
 
@@ -30,7 +31,7 @@ class AsyncHttpxTransport:
 
     async def _exchange(self, request: Request, timeout: float, connect_timeout: float) -> Response | Base44Error:
         # A client's own build_request would add the client's headers, cookies and base URL.
-        body = bytearray()
+        body = Body()
         try:
             async with AsyncDeadline(timeout) as deadline:
                 answer = await self._client.send(
@@ -51,6 +52,7 @@ class AsyncHttpxTransport:
                         return refused
                     async for chunk in answer.aiter_raw():
                         body += chunk
+                        chunk = b""
                         deadline.check()
                         refused = refusal(answer.headers, len(body))
                         if refused is not None:
@@ -58,6 +60,6 @@ class AsyncHttpxTransport:
                 finally:
                     await answer.aclose()
             headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(answer.status_code, headers, bytes(body))
+            return Response(answer.status_code, headers, body.octets())
         except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
             return failure(error, request, timeout)

@@ -13,7 +13,7 @@ from .._incoming import DataEnv
 from .._secret import Opaque, Secret
 from .._urls import check_identifier
 from .._values import ApiResponse, AppUser, Connection, Method
-from ..settings import Settings
+from ..settings import Settings, veil
 
 if TYPE_CHECKING:
     from .._async.client import AsyncBase44
@@ -55,8 +55,7 @@ class Base44(Opaque):
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
     ) -> None:
         # Wrapped first: a traceback shows this frame's locals.
-        token = Secret(token) if isinstance(token, str) else token
-        service_token = Secret(service_token) if isinstance(service_token, str) else service_token
+        token, service_token = veil(token), veil(service_token)
         self._context = Context.without_request(
             settings=settings,
             app_id=app_id,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from .._deadline import Deadline
 from .._message import Request, Response
-from .._transport import Deadline, blocking, failure, library_of, refusal, timeouts
+from .._transport import Body, blocking, failure, library_of, refusal, timeouts
 from ..errors import Base44Error
 
 
@@ -30,7 +31,7 @@ class HttpxTransport:
 
     def _exchange(self, request: Request, timeout: float, connect_timeout: float) -> Response | Base44Error:
         # A client's own build_request would add the client's headers, cookies and base URL.
-        body = bytearray()
+        body = Body()
         try:
             with Deadline(timeout) as deadline:
                 answer = self._client.send(
@@ -51,6 +52,7 @@ class HttpxTransport:
                         return refused
                     for chunk in answer.iter_raw():
                         body += chunk
+                        chunk = b""
                         deadline.check()
                         refused = refusal(answer.headers, len(body))
                         if refused is not None:
@@ -58,6 +60,6 @@ class HttpxTransport:
                 finally:
                     answer.close()
             headers = {name.lower(): value for name, value in answer.headers.items()}
-            return Response(answer.status_code, headers, bytes(body))
+            return Response(answer.status_code, headers, body.octets())
         except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
             return failure(error, request, timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from .._transport import TransportFactory
 
 
+_engines: weakref.WeakValueDictionary[int, Engine] = weakref.WeakValueDictionary()
 _ENGINE, _INCOMING, _CLIENT = "_base44_engine", "_base44_incoming", "_base44_client"
 
 
@@ -69,12 +71,15 @@ class Base44Middleware:
             raise DjangoConfigurationError(problem)
         self._takes_out = self._engine.settings.platform_headers == "trust"
         # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
+        # The request gets a number, and not the engine: requests can be pickled, and engines cannot.
+        self._key = id(self._engine)
+        _engines[self._key] = self._engine
         if iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]
             markcoroutinefunction(self)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         attributes = request.__dict__
-        attributes[_ENGINE] = self._engine
+        attributes[_ENGINE] = self._key
         if self._takes_out:
             attributes[_INCOMING] = _take_out(request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
@@ -90,7 +95,8 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
     attributes = request.__dict__
     client: Base44 | None = attributes.get(_CLIENT)
     if client is None:
-        if _ENGINE not in attributes:
+        engine = _engines.get(attributes.get(_ENGINE, 0))
+        if engine is None:
             raise MiddlewareMissingError(
                 "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, "
                 "before what uses it."
@@ -98,7 +104,7 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
         incoming = attributes.get(_INCOMING) or _incoming(request)
         # Under WSGI an async view's event loop ends with the request.
         loop_per_request = not isinstance(request, ASGIRequest)
-        context = Context(attributes[_ENGINE], incoming, loop_per_request=loop_per_request)
+        context = Context(engine, incoming, loop_per_request=loop_per_request)
         client = attributes[_CLIENT] = Base44._for(context)
     return client
 

@@ -89,6 +89,26 @@ async def run_async(base44: Callable[[], AsyncBase44], call: dict[str, Any]) -> 
         return failed(error)
 
 
+async def escape_async(base44: AsyncBase44, call: dict[str, Any]) -> None:
+    """The call, with its errors let out of the view."""
+    await getattr(target(base44, call), call["method"])(*call["args"], **call["kwargs"])
+
+
+def escape_sync(base44: Base44, call: dict[str, Any]) -> None:
+    getattr(target(base44, call), call["method"])(*call["args"], **call["kwargs"])
+
+
+async def guarded_async(base44: AsyncBase44) -> dict[str, Any]:
+    """What a view behind `app_user_connected("calendar")` has: the guard's connection, and the same when asked again."""
+    again = await base44.as_service_role.connectors.get_current_app_user_connection("calendar")
+    return {"same": again is base44.connection("calendar"), "access_token": again.access_token}
+
+
+def guarded_sync(base44: Base44) -> dict[str, Any]:
+    again = base44.as_service_role.connectors.get_current_app_user_connection("calendar")
+    return {"same": again is base44.connection("calendar"), "access_token": again.access_token}
+
+
 # --- the apps
 
 
@@ -98,7 +118,7 @@ def starlette_app(kind: str, settings: Settings, transport: Any) -> Any:
     from starlette.responses import JSONResponse, PlainTextResponse
     from starlette.routing import Route
 
-    from base44_web.starlette import Base44Middleware, Request
+    from base44_web.starlette import Base44Middleware, Request, app_user_connected, app_user_required
 
     async def run(request: Request) -> JSONResponse:
         return JSONResponse(await run_async(lambda: request.base44, json.loads(request.headers["x-call"])))
@@ -110,10 +130,41 @@ def starlette_app(kind: str, settings: Settings, transport: Any) -> Any:
     async def idle(request: Request) -> PlainTextResponse:
         return PlainTextResponse("idle")
 
+    if kind == "async":
+
+        @app_user_connected("calendar")
+        async def guarded(request: Request) -> JSONResponse:
+            return JSONResponse(await guarded_async(request.base44))
+
+        @app_user_required
+        async def me(request: Request) -> JSONResponse:
+            return JSONResponse(plain(await request.base44.user()))
+
+        async def escape(request: Request) -> JSONResponse:
+            await escape_async(request.base44, json.loads(request.headers["x-call"]))
+            return JSONResponse({})
+
+    else:
+
+        @app_user_connected("calendar")
+        def guarded(request: Request) -> JSONResponse:
+            return JSONResponse(guarded_sync(request.base44.sync))
+
+        @app_user_required
+        def me(request: Request) -> JSONResponse:
+            return JSONResponse(plain(request.base44.sync.user()))
+
+        def escape(request: Request) -> JSONResponse:
+            escape_sync(request.base44.sync, json.loads(request.headers["x-call"]))
+            return JSONResponse({})
+
     return Starlette(
         routes=[
             Route("/run", run if kind == "async" else run_blocking, methods=["GET", "POST"]),
             Route("/idle", idle, methods=["POST"]),
+            Route("/guarded", guarded, methods=["GET", "POST"]),
+            Route("/me", me, methods=["GET", "POST"]),
+            Route("/escape", escape, methods=["GET", "POST"]),
         ],
         middleware=[Middleware(Base44Middleware, settings=settings, transport=transport)],
     )
@@ -122,7 +173,7 @@ def starlette_app(kind: str, settings: Settings, transport: Any) -> Any:
 def flask_app(kind: str, settings: Settings, transport: Any) -> Any:
     from flask import Flask
 
-    from base44_web.flask import Base44Extension, request
+    from base44_web.flask import Base44Extension, app_user_connected, app_user_required, request
 
     app = Flask("driver")
     Base44Extension(app, settings=settings, transport=transport)
@@ -142,6 +193,41 @@ def flask_app(kind: str, settings: Settings, transport: Any) -> Any:
     @app.post("/idle")
     def idle() -> str:
         return "idle"
+
+    methods = ["GET", "POST"]
+    if kind == "async":
+
+        @app.route("/guarded", methods=methods)
+        @app_user_connected("calendar")
+        async def guarded() -> Any:
+            return await guarded_async(request.base44.aio)
+
+        @app.route("/me", methods=methods)
+        @app_user_required
+        async def me() -> Any:
+            return plain(await request.base44.aio.user())
+
+        @app.route("/escape", methods=methods)
+        async def escape() -> Any:
+            await escape_async(request.base44.aio, json.loads(request.headers["x-call"]))
+            return {}
+
+    else:
+
+        @app.route("/guarded", methods=methods)
+        @app_user_connected("calendar")
+        def guarded() -> Any:
+            return guarded_sync(request.base44)
+
+        @app.route("/me", methods=methods)
+        @app_user_required
+        def me() -> Any:
+            return plain(request.base44.user())
+
+        @app.route("/escape", methods=methods)
+        def escape() -> Any:
+            escape_sync(request.base44, json.loads(request.headers["x-call"]))
+            return {}
 
     return app
 

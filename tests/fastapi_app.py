@@ -6,9 +6,19 @@ from typing import Annotated, Any
 from fastapi import FastAPI, Header, WebSocket
 from starlette.responses import JSONResponse
 
-from base44_web.fastapi import Base44Client, Base44Middleware, SyncBase44Client
-from tests.drivers import run_async, run_sync
+from base44_web import AppUser, Connection
+from base44_web.fastapi import (
+    AppUserConnection,
+    AppUserRequired,
+    Base44Client,
+    Base44Middleware,
+    SyncBase44Client,
+    guard_responses,
+)
+from tests.drivers import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
 
+Calendar = Annotated[Connection, AppUserConnection("calendar")]
+User = Annotated[AppUser, AppUserRequired()]
 Call = Annotated[str, Header(alias="x-call")]
 
 
@@ -25,6 +35,36 @@ def make(kind: str, settings: Any, transport: Any) -> FastAPI:
     endpoint = run if kind == "async" else run_blocking
     app.add_api_route("/run", endpoint, methods=["POST"])
     app.add_api_route("/run", endpoint, methods=["GET"], include_in_schema=False)
+
+    if kind == "async":
+
+        async def guarded(base44: Base44Client, connection: Calendar) -> Any:
+            return {**await guarded_async(base44), "given": connection is base44.connection("calendar")}
+
+        async def me(user: User) -> Any:
+            return JSONResponse(plain(user))
+
+        async def escape(base44: Base44Client, call: Call) -> Any:
+            await escape_async(base44, json.loads(call))
+
+    else:
+
+        def guarded(base44: SyncBase44Client, connection: Calendar) -> Any:  # type: ignore[misc]
+            return {**guarded_sync(base44), "given": connection is base44.connection("calendar")}
+
+        def me(user: User) -> Any:  # type: ignore[misc]
+            return JSONResponse(plain(user))
+
+        def escape(base44: SyncBase44Client, call: Call) -> Any:  # type: ignore[misc]
+            escape_sync(base44, json.loads(call))
+
+    for path, endpoint in (("/guarded", guarded), ("/me", me), ("/escape", escape)):
+        app.add_api_route(path, endpoint, methods=["POST"], responses=guard_responses)
+        app.add_api_route(path, endpoint, methods=["GET"], include_in_schema=False)
+
+    @app.websocket("/guarded-socket")
+    async def guarded_socket(websocket: WebSocket, connection: Calendar) -> None:
+        await websocket.accept()
 
     @app.websocket("/socket")
     async def socket(websocket: WebSocket, base44: Base44Client) -> None:

@@ -234,9 +234,10 @@ def test_wrong_settings_fail_the_lifespan_and_every_request() -> None:
 def test_the_same_client_for_the_whole_request(emulator: Emulator, local: Settings) -> None:
     pytest.importorskip("starlette")
     from base44_web._engine import Engine
-    from base44_web.starlette import Request, WebSocket, _Attached, get_base44
+    from base44_web._starlette_request import Attached
+    from base44_web.starlette import Request, WebSocket, get_base44
 
-    scope = {"type": "http", "method": "GET", "headers": [], "base44": _Attached(Engine(local), None)}
+    scope = {"type": "http", "method": "GET", "headers": [], "base44": Attached(Engine(local), None)}
     assert isinstance(get_base44(Request(scope)), AsyncBase44)
     assert get_base44(Request(scope)) is get_base44(Request(dict(scope))) is Request(scope).base44
     assert "base44" not in dir(object())

@@ -25,7 +25,7 @@ STATE: Final = "base44-state"
 DATA_ENV: Final = "x-data-env"
 # All that is ever read of a request.
 HEADERS: Final = frozenset(
-    {"authorization", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode"}
+    {"accept", "authorization", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode"}
     | {APP_ID, API_URL, SERVICE, STATE, DATA_ENV}
 )
 # With platform_headers="trust" these are taken out of the framework's own request (no error page may show them).

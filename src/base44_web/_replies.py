@@ -31,6 +31,13 @@ _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
 _MAX_NEXT = 2048  # characters of a path to come back to
 
 
+def mounted_path(settings: Settings, view: str, connector: str | None = None) -> str | None:
+    """The path of a view where only `connect_path` tells where the views are."""
+    if settings.connect_path is None:
+        return None
+    return f"{settings.connect_path}/{view}" + (f"/{connector}" if connector else "")
+
+
 class Links(Protocol):
     """Where the redirect views are, as an adapter finds them; paths on this server, or `None`."""
 
@@ -148,12 +155,14 @@ def _retry_after(error: Base44Error) -> int:
     return usual if asked is None else min(max(math.ceil(asked), least), most)
 
 
-def _not_connected(connector: str, visit: Visit) -> Reply:
-    connect = visit.links.path("connect", connector)
+def _not_connected(connector_id: str, visit: Visit) -> Reply:
+    connector = visit.settings.connector_name(connector_id)
+    connect = visit.links.path("connect", connector) if connector else None
     if visit.navigation and connect is not None:
         after = quote(visit.here, safe="/") if len(visit.here) <= _MAX_NEXT else ""
         return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
-    more = {"connector": connector, "connect_url": connect, "status_url": visit.links.path("status", connector)}
+    status = visit.links.path("status", connector) if connector else None
+    more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
     return _told(_NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
 
 

@@ -12,17 +12,32 @@ async def channels(base44: Base44Client): ...
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any, Final
 
 from fastapi import Depends
+from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from ._async.client import AsyncBase44
+from ._guards import check_connectors
+from ._starlette_guards import Refused, admission
 from ._sync.client import Base44
+from ._values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, get_base44
 
-__all__ = ["Base44Client", "Base44Middleware", "Request", "SyncBase44Client", "WebSocket", "get_base44"]
+__all__ = [
+    "AppUserConnection",
+    "AppUserRequired",
+    "Base44Client",
+    "Base44Middleware",
+    "Request",
+    "SyncBase44Client",
+    "WebSocket",
+    "get_base44",
+    "guard_responses",
+]
 
 
 class _Client(HTTPBearer):
@@ -47,3 +62,53 @@ async def _blocking(base44: Base44Client) -> Base44:
 
 SyncBase44Client = Annotated[Base44, Depends(_blocking)]
 """The blocking client for this request's app user, in plain `def` endpoints."""
+
+
+@dataclass(frozen=True)
+class _Guard:
+    """The dependency itself: equal guards are one, for FastAPI's cache and for `dependency_overrides`."""
+
+    connectors: tuple[str, ...] = ()
+
+    async def __call__(self, base44: Base44Client, request: HTTPConnection) -> AppUser | Connection:
+        reply = await admission(request, self.connectors)
+        if reply is not None:
+            raise Refused(reply)
+        if self.connectors:
+            return base44.connection(self.connectors[0])
+        user = await base44.user()
+        assert user is not None
+        return user
+
+
+class AppUserRequired(DependsParameter):
+    """A guard: `user: Annotated[AppUser, AppUserRequired()]`. Only a verified app user gets in.
+
+    For tests, override it: `app.dependency_overrides[AppUserRequired().dependency] = …`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(_Guard())
+
+
+class AppUserConnection(DependsParameter):
+    """A guard: `connection: Annotated[Connection, AppUserConnection("calendar")]`.
+
+    Only app users who have connected it get in. For tests, override it:
+    `app.dependency_overrides[AppUserConnection("calendar").dependency] = …`.
+
+    Args:
+        connector: a name from `app_user_connectors`, or a `ConnectorID`.
+    """
+
+    def __init__(self, connector: str) -> None:
+        super().__init__(_Guard(check_connectors((connector,), "AppUserConnection")))
+
+
+_PROBLEM: Final = {"application/problem+json": {"schema": {"type": "object"}}}
+guard_responses: Final[dict[int | str, dict[str, Any]]] = {
+    401: {"description": "Nobody is signed in, or the sign-in is no longer valid.", "content": _PROBLEM},
+    403: {"description": "Not connected: `connect_url` says where to connect.", "content": _PROBLEM},
+    503: {"description": "The platform cannot be asked at the moment.", "content": _PROBLEM},
+}
+"""What guards answer, for OpenAPI: `@app.get("/calendar", responses=guard_responses)`. A dependency cannot add it."""

@@ -13,25 +13,30 @@ def channels():
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from flask import Flask, has_request_context
-from flask import Request as FlaskRequest
-from flask import request as flask_request
-from werkzeug.local import LocalProxy
+from flask import Flask
 
 from ._context import Context
 from ._engine import Engine
-from ._environ import read_environ, take_out
-from ._incoming import Incoming
+from ._flask_guards import answer_errors, app_user_connected, app_user_required
+from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
 from ._sync.client import Base44
-from .errors import ConfigurationError, MiddlewareMissingError
+from .errors import ConfigurationError
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
 
-__all__ = ["Base44Extension", "Request", "current_base44", "get_base44", "request"]
+__all__ = [
+    "Base44Extension",
+    "Request",
+    "app_user_connected",
+    "app_user_required",
+    "current_base44",
+    "get_base44",
+    "request",
+]
 
 _KEY = "base44_web"
 _PREFIX = "BASE44_"
@@ -72,71 +77,24 @@ class Base44Extension:
         settings = Settings.load(self._settings, _from_config(app.config))
         engine = Engine(settings, self._transport)
         app.extensions[_KEY] = engine
+        answer_errors(app)
         takes_out = settings.platform_headers == "trust"
 
         class Base44Request(app.request_class):  # type: ignore[misc,name-defined]
             def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
-                self._base44_incoming = _take_out(environ) if takes_out else None
+                self._base44_incoming = take_out_of_environ(environ) if takes_out else None
                 super().__init__(environ, *args, **options)
 
             @property
             def base44(self) -> Base44:
                 client: Base44 | None = self.__dict__.get("_base44")
                 if client is None:
-                    incoming = self._base44_incoming or _incoming(self.environ)
+                    incoming = self._base44_incoming or incoming_of(self.environ)
                     client = self._base44 = Base44._for(Context(engine, incoming, loop_per_request=True))
                 return client
 
         app.request_class = Base44Request
 
 
-class Request(FlaskRequest):
-    """Flask's request, as the extension leaves it; for annotations."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> Base44:
-            """The client for this request's app user; `.aio` in async views."""
-            raise NotImplementedError
-
-
-request = cast(Request, flask_request)
-"""Flask's own `request`, typed with `base44`."""
-
-
-def get_base44(request: FlaskRequest | None = None) -> Base44:
-    """The client for a request's app user; by default of the current request.
-
-    Raises:
-        MiddlewareMissingError: the app has no `Base44Extension`.
-        RuntimeError: outside of a request.
-    """
-    if request is None and not has_request_context():
-        raise RuntimeError(
-            "base44 belongs to a request. In a command or a worker, use base44_web.Base44 as a context manager."
-        )
-    client = getattr(request or flask_request, "base44", None)
-    if not isinstance(client, Base44):
-        raise MiddlewareMissingError(
-            "request.base44 is not there: set up base44_web.flask.Base44Extension for this app."
-        )
-    return client
-
-
-current_base44 = cast(Base44, LocalProxy(get_base44))
-"""The client for the current request's app user."""
-
-
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(_PREFIX).lower(): value for name, value in config.items() if name.startswith(_PREFIX)}
-
-
-def _incoming(environ: dict[str, Any]) -> Incoming:
-    return read_environ(environ, secure=environ["wsgi.url_scheme"] == "https")
-
-
-def _take_out(environ: dict[str, Any]) -> Incoming:
-    incoming = _incoming(environ)
-    take_out(environ)
-    return incoming

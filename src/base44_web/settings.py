@@ -299,6 +299,25 @@ class Settings(Opaque):
             return connector
         return self.app_user_connectors.get(connector, connector)
 
+    def guarded_id(self, connector: str) -> str:
+        """The ID of a connector that a guard names.
+
+        Raises:
+            ConfigurationError: a plain string that is neither a configured name nor the ID of one: a typo must not
+                become an ID. Any other ID is a `ConnectorID`.
+        """
+        found = self.connector_id(connector)
+        if isinstance(connector, ConnectorID) or found in self.app_user_connectors.values():
+            return found
+        raise ConfigurationError(
+            f"A guard names the connector {connector!r}, which is not in app_user_connectors "
+            "(BASE44_APP_USER_CONNECTORS). Add it there, or write ConnectorID(…) for an ID."
+        )
+
+    def connector_name(self, connector_id: str) -> str | None:
+        """The configured name of a connector, or `None`."""
+        return next((name for name, known in self.app_user_connectors.items() if known == connector_id), None)
+
     def __setattr__(self, name: str, value: object) -> NoReturn:
         raise AttributeError(f"Settings cannot be changed; make new ones to set {name}")
 

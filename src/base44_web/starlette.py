@@ -12,51 +12,20 @@ async def channels(request: Request) -> Response:
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING
 
-from starlette.requests import HTTPConnection
-from starlette.requests import Request as StarletteRequest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-from starlette.websockets import WebSocket as StarletteWebSocket
 
-from ._async.client import AsyncBase44
-from ._context import Context
 from ._engine import Engine
-from ._incoming import HEADERS, Incoming, take_out_of_scope
-from ._secret import Opaque
-from .errors import ConfigurationError, MiddlewareMissingError
+from ._starlette_guards import answer_errors, app_user_connected, app_user_required
+from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, take_out
+from .errors import ConfigurationError
 from .settings import Settings
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
 
-__all__ = ["Base44Middleware", "Request", "WebSocket", "get_base44"]
-
-_KEY = "base44"
-_HEADERS = frozenset(name.encode() for name in HEADERS)
-
-
-class Request(StarletteRequest):
-    """Starlette's request, as `Base44Middleware` leaves it; for annotations."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> AsyncBase44:
-            """The client for this request's app user."""
-            raise NotImplementedError
-
-
-class WebSocket(StarletteWebSocket):
-    """Starlette's WebSocket, as `Base44Middleware` leaves it; for annotations."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> AsyncBase44:
-            """The client for this handshake's app user."""
-            raise NotImplementedError
+__all__ = ["Base44Middleware", "Request", "WebSocket", "app_user_connected", "app_user_required", "get_base44"]
 
 
 class Base44Middleware:
@@ -86,6 +55,7 @@ class Base44Middleware:
             self._engine = Engine(Settings.load(settings), transport)
         except ConfigurationError as error:
             self._error = error.message
+        answer_errors(app)
         self._takes_out = self._engine is not None and self._engine.settings.platform_headers == "trust"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -99,16 +69,16 @@ class Base44Middleware:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._engine is None:
             raise ConfigurationError(self._error or "")
-        outer = scope.get(_KEY)
+        outer = scope.get(KEY)
         incoming = None
         if self._takes_out:
             # An outer middleware may have taken the headers out already.
-            incoming = (outer.incoming if isinstance(outer, _Attached) else None) or _take_out(scope)
-        attached = _Attached(self._engine, incoming)
+            incoming = (outer.incoming if isinstance(outer, Attached) else None) or take_out(scope)
+        attached = Attached(self._engine, incoming)
         if outer is None:
-            scope[_KEY] = attached
+            scope[KEY] = attached
         else:
-            scope = {**scope, _KEY: attached}  # the outer app's requests keep their own
+            scope = {**scope, KEY: attached}  # the outer app's requests keep their own
         await self.app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,57 +94,3 @@ class Base44Middleware:
             await send(message)
 
         await self.app(scope, receive, close_last)
-
-
-def get_base44(connection: HTTPConnection) -> AsyncBase44:
-    """The client for a request's or WebSocket's app user; the same as `request.base44`.
-
-    Raises:
-        MiddlewareMissingError: `Base44Middleware` is not around this app.
-    """
-    attached = connection.scope.get(_KEY)
-    if not isinstance(attached, _Attached):
-        raise MiddlewareMissingError(
-            "request.base44 is not there: add base44_web.starlette.Base44Middleware to the app, around this route."
-        )
-    return attached.client(connection.scope)
-
-
-@final
-class _Attached(Opaque):
-    """What the middleware puts into the scope; the client is made when it is first asked for.
-
-    It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
-    """
-
-    __slots__ = ("_client", "_engine", "incoming")
-
-    def __init__(self, engine: Engine, incoming: Incoming | None) -> None:
-        self._engine = engine
-        self.incoming = incoming
-        self._client: AsyncBase44 | None = None
-
-    def client(self, scope: Scope) -> AsyncBase44:
-        if self._client is None:
-            self._client = AsyncBase44._for(Context(self._engine, self.incoming or _incoming(scope)))
-        return self._client
-
-
-def _incoming(scope: Scope) -> Incoming:
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
-    return Incoming(
-        scope.get("method", "GET"),
-        [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _HEADERS],
-        secure=scope.get("scheme") in ("https", "wss"),
-        websocket=scope["type"] == "websocket",
-    )
-
-
-def _take_out(scope: Scope) -> Incoming:
-    incoming = _incoming(scope)
-    take_out_of_scope(scope)
-    return incoming
-
-
-# One property for requests and WebSockets of every app. It reads the scope, so apps stay apart.
-HTTPConnection.base44 = property(get_base44)  # type: ignore[attr-defined]

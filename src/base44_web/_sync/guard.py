@@ -7,7 +7,7 @@ from functools import partial
 from .. import _wire as wire
 from .._context import Context
 from .._gather import gather
-from .._values import AppUser, Connection
+from .._values import AppUser, Connection, ConnectorID
 from ..errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
 from .client import Base44
 
@@ -17,14 +17,15 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
 
     Args:
         context: the request's.
-        connectors: IDs of the connectors that must be connected.
+        connectors: what must be connected: configured names, or IDs.
 
     Raises:
         AuthenticationError: nobody is signed in, or the token is refused.
         NotConnectedError: a connector is not connected.
-        ServiceRoleUnavailableError: there is no service role, or the platform refuses it.
+        ConfigurationError: a connector is not configured; there is no service role, or the platform refuses it.
         Base44Error: the request is malformed, or the platform is failing.
     """
+    identifiers = [context.engine.settings.guarded_id(connector) for connector in connectors]
     wire.user_token(context.caller)
 
     def identify() -> AppUser | Connection:
@@ -34,12 +35,12 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
 
     def connect(connector: str) -> AppUser | Connection:
         service = Base44._for(context).as_service_role
-        return service.connectors.get_current_app_user_connection(connector)
+        return service.connectors.get_current_app_user_connection(ConnectorID(connector))
 
-    user, *found = gather(identify, *(partial(connect, connector) for connector in connectors))
+    user, *found = gather(identify, *(partial(connect, identifier) for identifier in identifiers))
     if isinstance(user, Base44Error):
         raise user
-    for connector, connection in zip(connectors, found, strict=False):
+    for identifier, connection in zip(identifiers, found, strict=False):
         if isinstance(connection, AuthenticationError | PermissionDeniedError):
             # The platform has just verified the user, so it is the service token that it refuses.
             raise ServiceRoleUnavailableError(
@@ -49,6 +50,6 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
         if isinstance(connection, Base44Error):
             raise connection
         if isinstance(connection, Connection):
-            context.remember(connector, connection)
+            context.remember(identifier, connection)
     assert isinstance(user, AppUser)
     return user

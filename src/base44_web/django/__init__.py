@@ -9,6 +9,8 @@ BASE44 = {"APP_ID": "…", "APP_USER_CONNECTORS": {"calendar": "69e6…"}}
 
 from __future__ import annotations
 
-from .middleware import Base44Middleware, HttpRequest, get_base44
+from .guards import app_user_connected, app_user_required
+from .middleware import Base44Middleware
+from .request import HttpRequest, get_base44
 
-__all__ = ["Base44Middleware", "HttpRequest", "get_base44"]
+__all__ = ["Base44Middleware", "HttpRequest", "app_user_connected", "app_user_required", "get_base44"]

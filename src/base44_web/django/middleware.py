@@ -2,42 +2,23 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
-from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest as DjangoHttpRequest
-from django.http import HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase
 
-from .._context import Context
 from .._engine import Engine
-from .._environ import read_environ, take_out
-from .._incoming import Incoming, take_out_of_scope
-from .._sync.client import Base44
-from ..errors import ConfigurationError, MiddlewareMissingError
+from ..errors import ConfigurationError
 from ..settings import Settings
+from .guards import answer
+from .request import ENGINE, INCOMING, engines, take_out_of_request
 
 if TYPE_CHECKING:
     from .._transport import TransportFactory
-
-
-_engines: weakref.WeakValueDictionary[int, Engine] = weakref.WeakValueDictionary()
-_ENGINE, _INCOMING, _CLIENT = "_base44_engine", "_base44_incoming", "_base44_client"
-
-
-class HttpRequest(DjangoHttpRequest):
-    """Django's request, as the middleware leaves it; for annotations."""
-
-    if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> Base44:
-            """The client for this request's app user; `.aio` in async views."""
-            raise NotImplementedError
 
 
 class DjangoConfigurationError(ConfigurationError, ImproperlyConfigured):
@@ -70,43 +51,24 @@ class Base44Middleware:
         if problem is not None:
             raise DjangoConfigurationError(problem)
         self._takes_out = self._engine.settings.platform_headers == "trust"
-        # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
         # The request gets a number, and not the engine: requests can be pickled, and engines cannot.
         self._key = id(self._engine)
-        _engines[self._key] = self._engine
+        engines[self._key] = self._engine
+        # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
         if iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]
             markcoroutinefunction(self)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         attributes = request.__dict__
-        attributes[_ENGINE] = self._key
+        attributes[ENGINE] = self._key
         if self._takes_out:
-            attributes[_INCOMING] = _take_out(request)
+            attributes[INCOMING] = take_out_of_request(request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
         return response
 
-
-def get_base44(request: DjangoHttpRequest) -> Base44:
-    """The client for a request's app user; the same as `request.base44`.
-
-    Raises:
-        MiddlewareMissingError: the middleware is not installed, or comes later than what asks.
-    """
-    attributes = request.__dict__
-    client: Base44 | None = attributes.get(_CLIENT)
-    if client is None:
-        engine = _engines.get(attributes.get(_ENGINE, 0))
-        if engine is None:
-            raise MiddlewareMissingError(
-                "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, "
-                "before what uses it."
-            )
-        incoming = attributes.get(_INCOMING) or _incoming(request)
-        # Under WSGI an async view's event loop ends with the request.
-        loop_per_request = not isinstance(request, ASGIRequest)
-        context = Context(engine, incoming, loop_per_request=loop_per_request)
-        client = attributes[_CLIENT] = Base44._for(context)
-    return client
+    def process_exception(self, request: DjangoHttpRequest, exception: Exception) -> HttpResponse | None:
+        """Answer the visitor for an error about them that a view let escape. The app's own errors stay its own."""
+        return answer(exception, request)
 
 
 def load_settings() -> Settings:
@@ -120,20 +82,3 @@ def load_settings() -> Settings:
     if any(not isinstance(name, str) or name != name.upper() for name in values):
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
     return Settings.load(None, {str(name).lower(): value for name, value in values.items()})
-
-
-def _incoming(request: DjangoHttpRequest) -> Incoming:
-    return read_environ(request.META, secure=request.is_secure())
-
-
-def _take_out(request: DjangoHttpRequest) -> Incoming:
-    incoming = _incoming(request)
-    take_out(request.META)
-    request.__dict__.pop("headers", None)  # a copy, if something asked for it before
-    if isinstance(request, ASGIRequest):
-        take_out_of_scope(request.scope)
-    return incoming
-
-
-# One property for all requests: nothing is made on a request whose view does not ask for it.
-DjangoHttpRequest.base44 = property(get_base44)  # type: ignore[attr-defined]

@@ -1,0 +1,215 @@
+"""Guards for Starlette, and the answers to visitors for errors that a view lets escape."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+from urllib.parse import quote
+
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.middleware.exceptions import ExceptionMiddleware
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.routing import NoMatchFound
+from starlette.types import Receive, Scope, Send
+from starlette.websockets import WebSocket
+
+from ._async.guard import admit
+from ._guards import check_connectors, mark
+from ._pages import render
+from ._replies import Reply, Visit, mounted_path, refuse
+from ._starlette_request import get_base44
+from ._sync.guard import admit as admit_blocking
+from .errors import Base44Error, MiddlewareMissingError
+from .settings import Settings
+
+V = TypeVar("V")
+
+
+class Refused(Exception):
+    """A guard's answer, on its way out of a FastAPI dependency."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(f"refused with status {reply.status}")
+        self.reply = reply
+
+
+def app_user_required(view: V) -> V:
+    """Guard an endpoint: only a verified app user gets in. Everybody else is answered here, and the view not called.
+
+    Args:
+        view: a function of a request or a WebSocket, `async def` or `def`, or an `HTTPEndpoint` or `WebSocketEndpoint`.
+
+    Raises:
+        TypeError: at import, for anything else.
+    """
+    return _guard(view, ())
+
+
+def app_user_connected(*connectors: str) -> Callable[[V], V]:
+    """Guard an endpoint: only app users who have connected all of `connectors` get in.
+
+    In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.
+
+    Args:
+        connectors: names from `app_user_connectors`, or a `ConnectorID` each.
+    """
+    checked = check_connectors(connectors, "app_user_connected")
+    return lambda view: _guard(view, checked)
+
+
+def _guard(view: V, connectors: tuple[str, ...]) -> V:
+    guarded = _guard_class(view, connectors) if isinstance(view, type) else _guard_function(view, connectors)
+    mark(guarded, view, connectors)
+    return cast(V, guarded)
+
+
+def _guard_class(view: type[Any], connectors: tuple[str, ...]) -> type[Any]:
+    if not issubclass(view, HTTPEndpoint | WebSocketEndpoint):
+        raise TypeError(
+            f"{view.__name__} is neither an HTTPEndpoint nor a WebSocketEndpoint; guard its endpoints instead."
+        )
+    dispatch = view.dispatch
+
+    async def guarded(self: Any) -> None:
+        reply = await admission(HTTPConnection(self.scope), connectors)
+        if reply is None:
+            await dispatch(self)
+        else:
+            await deliver(reply, self.scope, self.receive, self.send)
+
+    return type(view.__name__, (view,), {"dispatch": guarded, "__module__": view.__module__, "__doc__": view.__doc__})
+
+
+def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any]:
+    if not callable(view):
+        raise TypeError("A guard goes on an endpoint, below the route: it was given no function.")
+    names = list(inspect.signature(view).parameters)
+    name = next((name for name in ("request", "websocket") if name in names), None)
+    if name is None:
+        raise TypeError(
+            f"{getattr(view, '__name__', view)} needs a parameter request or websocket, for its guard to see."
+        )
+    index = names.index(name)
+
+    def connection(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return kwargs[name] if name in kwargs else args[index]
+
+    if inspect.iscoroutinefunction(view):
+
+        @functools.wraps(view)
+        async def guarded(*args: Any, **kwargs: Any) -> Any:
+            asking = connection(args, kwargs)
+            reply = await admission(asking, connectors)
+            if reply is None:
+                return await view(*args, **kwargs)
+            if isinstance(asking, WebSocket):
+                return await deliver(reply, asking.scope, asking.receive, asking.send)
+            return response(reply)
+
+        return guarded
+
+    @functools.wraps(view)
+    def guarded_blocking(*args: Any, **kwargs: Any) -> Any:
+        asking = connection(args, kwargs)
+        try:
+            admit_blocking(get_base44(asking)._context, connectors)
+        except Base44Error as error:
+            return response(_refusal(error, asking))
+        return view(*args, **kwargs)
+
+    return guarded_blocking
+
+
+async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> Reply | None:
+    """The answer to who may not pass, or `None`."""
+    try:
+        await admit(get_base44(connection)._context, connectors)
+    except MiddlewareMissingError:
+        raise
+    except Base44Error as error:
+        return _refusal(error, connection)
+    return None
+
+
+def _refusal(error: Base44Error, connection: HTTPConnection) -> Reply:
+    reply = refuse(error, visit_of(connection), guarded=True)
+    assert reply is not None
+    return reply
+
+
+def visit_of(connection: HTTPConnection) -> Visit:
+    """What a reply depends on."""
+    scope = connection.scope
+    query = scope.get("query_string", b"").decode("latin-1")
+    here = quote(scope["path"], safe="/:@!$&'()*+,;=~-._") + (f"?{query}" if query else "")
+    context = get_base44(connection)._context
+    return Visit(context.incoming, here, _Links(scope, context.engine.settings), context.engine.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    scope: Scope
+    settings: Settings
+
+    def path(self, view: str, connector: str | None = None) -> str | None:
+        parameters = {} if connector is None else {"connector": connector}
+        provider = self.scope.get("router") or self.scope.get("app")
+        try:
+            found = provider.url_path_for(f"base44-{view}", **parameters)  # type: ignore[union-attr]
+        except (NoMatchFound, AttributeError):
+            return mounted_path(self.settings, view, connector)
+        return str(self.scope.get("app_root_path", self.scope.get("root_path", "")) + found)
+
+
+def response(reply: Reply) -> Response:
+    """A reply as Starlette's response."""
+    body = render(reply.page).encode() if reply.page is not None else reply.body
+    return Response(body, reply.status, dict(reply.headers))
+
+
+async def deliver(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
+    """Send a reply; on a WebSocket as a denial where the server can, else by closing with 1008."""
+    if scope["type"] == "http":
+        await response(reply)(scope, receive, send)
+    elif "websocket.http.response" in scope.get("extensions", {}):
+        # Starlette turns a response on this scope type into the extension's messages.
+        await WebSocket(scope, receive, send).send_denial_response(response(reply))
+    else:
+        await WebSocket(scope, receive, send).close(1008, f"refused with status {reply.status}")
+
+
+def answer_errors(app: Any) -> None:
+    """Answer visitors for errors that a view lets escape, inside of all middleware, so that CORS headers stay.
+
+    The stack is built from the inside: here the rest of it is there. A handler of the user's own stays.
+    """
+    while app is not None and not isinstance(app, ExceptionMiddleware):
+        app = getattr(app, "app", None)
+    if app is not None:
+        app.add_exception_handler(Refused, _answer_refused)
+        if Base44Error not in app._exception_handlers:
+            app.add_exception_handler(Base44Error, _answer_error)
+
+
+async def _answer_refused(connection: Any, error: Exception) -> Any:
+    assert isinstance(error, Refused)
+    return await _answer(connection, error.reply)
+
+
+async def _answer_error(connection: Any, error: Exception) -> Any:
+    assert isinstance(error, Base44Error)
+    reply = None if isinstance(error, MiddlewareMissingError) else refuse(error, visit_of(connection), guarded=False)
+    if reply is None:
+        raise error  # the app's own
+    return await _answer(connection, reply)
+
+
+async def _answer(connection: Any, reply: Reply) -> Response | None:
+    if isinstance(connection, WebSocket):
+        await deliver(reply, connection.scope, connection.receive, connection.send)
+        return None
+    return response(reply)

@@ -1,0 +1,97 @@
+"""`request.base44` in Starlette's terms: the scope, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, final
+
+from starlette.requests import HTTPConnection
+from starlette.requests import Request as StarletteRequest
+from starlette.types import Scope
+from starlette.websockets import WebSocket as StarletteWebSocket
+
+from ._async.client import AsyncBase44
+from ._context import Context
+from ._engine import Engine
+from ._incoming import HEADERS, Incoming, take_out_of_scope
+from ._secret import Opaque
+from .errors import MiddlewareMissingError
+
+KEY = "base44"
+_HEADERS = frozenset(name.encode() for name in HEADERS)
+
+
+class Request(StarletteRequest):
+    """Starlette's request, as `Base44Middleware` leaves it; for annotations."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def base44(self) -> AsyncBase44:
+            """The client for this request's app user."""
+            raise NotImplementedError
+
+
+class WebSocket(StarletteWebSocket):
+    """Starlette's WebSocket, as `Base44Middleware` leaves it; for annotations."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def base44(self) -> AsyncBase44:
+            """The client for this handshake's app user."""
+            raise NotImplementedError
+
+
+def get_base44(connection: HTTPConnection) -> AsyncBase44:
+    """The client for a request's or WebSocket's app user; the same as `request.base44`.
+
+    Raises:
+        MiddlewareMissingError: `Base44Middleware` is not around this app.
+    """
+    attached = connection.scope.get(KEY)
+    if not isinstance(attached, Attached):
+        raise MiddlewareMissingError(
+            "request.base44 is not there: add base44_web.starlette.Base44Middleware to the app, around this route."
+        )
+    return attached.client(connection.scope)
+
+
+@final
+class Attached(Opaque):
+    """What the middleware puts into the scope; the client is made when it is first asked for.
+
+    It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
+    """
+
+    __slots__ = ("_client", "_engine", "incoming")
+
+    def __init__(self, engine: Engine, incoming: Incoming | None) -> None:
+        self._engine = engine
+        self.incoming = incoming
+        self._client: AsyncBase44 | None = None
+
+    def client(self, scope: Scope) -> AsyncBase44:
+        if self._client is None:
+            self._client = AsyncBase44._for(Context(self._engine, self.incoming or _incoming(scope)))
+        return self._client
+
+
+def _incoming(scope: Scope) -> Incoming:
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return Incoming(
+        scope.get("method", "GET"),
+        [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _HEADERS],
+        secure=scope.get("scheme") in ("https", "wss"),
+        websocket=scope["type"] == "websocket",
+    )
+
+
+def take_out(scope: Scope) -> Incoming:
+    incoming = _incoming(scope)
+    take_out_of_scope(scope)
+    return incoming
+
+
+# One property for requests and WebSockets of every app. It reads the scope, so apps stay apart.
+HTTPConnection.base44 = property(get_base44)  # type: ignore[attr-defined]

@@ -1,0 +1,161 @@
+"""Guards for Django's views, and the answers to visitors for errors that a view lets escape."""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from asgiref.sync import iscoroutinefunction
+from django.core.exceptions import ImproperlyConfigured
+from django.http import HttpRequest, HttpResponse
+from django.template.exceptions import TemplateDoesNotExist
+from django.template.loader import render_to_string
+from django.urls import NoReverseMatch, reverse
+
+from .._async.guard import admit as admit_awaiting
+from .._guards import check_connectors, mark
+from .._pages import render
+from .._replies import Reply, Visit, mounted_path, refuse
+from .._sync.guard import admit
+from ..errors import Base44Error, MiddlewareMissingError
+from ..settings import Settings
+from .request import get_base44
+
+V = TypeVar("V", bound=Callable[..., Any])
+
+
+def app_user_required(view: V) -> V:
+    """Guard a view: only a verified app user gets in. Everybody else is answered here, and the view not called.
+
+    For class-based views: `@method_decorator(app_user_required, name="dispatch")`.
+
+    Args:
+        view: a function of a request, `def` or `async def`.
+
+    Raises:
+        TypeError: at import, for anything else.
+    """
+    return _guard(view, ())
+
+
+def app_user_connected(*connectors: str) -> Callable[[V], V]:
+    """Guard a view: only app users who have connected all of `connectors` get in.
+
+    In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.
+
+    Args:
+        connectors: names from `APP_USER_CONNECTORS`, or a `ConnectorID` each.
+    """
+    checked = check_connectors(connectors, "app_user_connected")
+    return lambda view: _guard(view, checked)
+
+
+def _guard(view: V, connectors: tuple[str, ...]) -> V:
+    if not callable(view) or isinstance(view, type):
+        raise TypeError(
+            "A guard goes on a view function; on a class through method_decorator(…, name='dispatch'), "
+            "on urlpatterns around the view."
+        )
+
+    async def awaiting(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            await admit_awaiting(get_base44(request)._context, connectors)
+        except Base44Error as error:
+            return _refusal(error, request)
+        answer = view(*args, **kwargs)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    if iscoroutinefunction(view):  # pyright: ignore[reportDeprecated] - Python 3.11 knows asgiref's mark only so
+
+        @functools.wraps(view)
+        async def guarded_awaiting(*args: Any, **kwargs: Any) -> Any:
+            return await awaiting(_request(args), args, kwargs)
+
+        mark(guarded_awaiting, view, connectors)
+        return cast(V, guarded_awaiting)
+
+    @functools.wraps(view)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        request = _request(args)
+        if _is_async_dispatch(view) or _in_event_loop():
+            return awaiting(request, args, kwargs)
+        try:
+            admit(get_base44(request)._context, connectors)
+        except Base44Error as error:
+            return _refusal(error, request)
+        return view(*args, **kwargs)
+
+    mark(guarded, view, connectors)
+    return cast(V, guarded)
+
+
+def _request(args: tuple[Any, ...]) -> HttpRequest:
+    """The request among a view's arguments: the first, or the second of a method; Django's own within DRF's."""
+    for candidate in args[:2]:
+        candidate = getattr(candidate, "_request", candidate)
+        if isinstance(candidate, HttpRequest):
+            return candidate
+    raise TypeError("A guarded view was called without a request: use method_decorator for methods.")
+
+
+def _is_async_dispatch(view: Any) -> bool:
+    """Whether this is the `dispatch` of an async class-based view: a plain `def`, which WSGI calls outside the loop."""
+    method = getattr(view, "func", view)  # method_decorator passes a partial
+    return bool(getattr(getattr(method, "__self__", None), "view_is_async", False))
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
+    if isinstance(error, MiddlewareMissingError):
+        raise error
+    reply = refuse(error, visit_of(request), guarded=True)
+    assert reply is not None
+    return response(reply)
+
+
+def answer(error: Exception, request: HttpRequest) -> HttpResponse | None:
+    """The answer for an error that a view let escape, if it is about this visitor."""
+    if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
+        return None
+    reply = refuse(error, visit_of(request), guarded=False)
+    return None if reply is None else response(reply)
+
+
+def visit_of(request: HttpRequest) -> Visit:
+    """What a reply depends on."""
+    context = get_base44(request)._context
+    settings = context.engine.settings
+    return Visit(context.incoming, request.get_full_path(), _Links(settings), settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Links:
+    settings: Settings
+
+    def path(self, view: str, connector: str | None = None) -> str | None:
+        try:
+            return reverse(f"base44:{view}", kwargs={} if connector is None else {"connector": connector})
+        except NoReverseMatch:
+            return mounted_path(self.settings, view, connector)
+
+
+def response(reply: Reply) -> HttpResponse:
+    """A reply as Django's response; a page through the project's template `base44_web/<name>.html`, if there is one."""
+    body: Any = reply.body
+    if reply.page is not None:
+        try:
+            body = render_to_string(f"base44_web/{reply.page.name}.html", dict(reply.page.values))
+        except (TemplateDoesNotExist, ImproperlyConfigured):
+            body = render(reply.page)
+    return HttpResponse(body, status=reply.status, headers=dict(reply.headers))

@@ -1,0 +1,70 @@
+"""`request.base44` in Django's terms."""
+
+from __future__ import annotations
+
+import weakref
+from typing import TYPE_CHECKING
+
+from django.core.handlers.asgi import ASGIRequest
+from django.http import HttpRequest as DjangoHttpRequest
+
+from .._context import Context
+from .._engine import Engine
+from .._environ import read_environ, take_out
+from .._incoming import Incoming, take_out_of_scope
+from .._sync.client import Base44
+from ..errors import MiddlewareMissingError
+
+engines: weakref.WeakValueDictionary[int, Engine] = weakref.WeakValueDictionary()
+ENGINE, INCOMING, _CLIENT = "_base44_engine", "_base44_incoming", "_base44_client"
+
+
+class HttpRequest(DjangoHttpRequest):
+    """Django's request, as the middleware leaves it; for annotations."""
+
+    if TYPE_CHECKING:
+
+        @property
+        def base44(self) -> Base44:
+            """The client for this request's app user; `.aio` in async views."""
+            raise NotImplementedError
+
+
+def get_base44(request: DjangoHttpRequest) -> Base44:
+    """The client for a request's app user; the same as `request.base44`.
+
+    Raises:
+        MiddlewareMissingError: the middleware is not installed, or comes later than what asks.
+    """
+    attributes = request.__dict__
+    client: Base44 | None = attributes.get(_CLIENT)
+    if client is None:
+        engine = engines.get(attributes.get(ENGINE, 0))
+        if engine is None:
+            raise MiddlewareMissingError(
+                "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, "
+                "before what uses it."
+            )
+        incoming = attributes.get(INCOMING) or _incoming(request)
+        # Under WSGI an async view's event loop ends with the request.
+        loop_per_request = not isinstance(request, ASGIRequest)
+        context = Context(engine, incoming, loop_per_request=loop_per_request)
+        client = attributes[_CLIENT] = Base44._for(context)
+    return client
+
+
+def _incoming(request: DjangoHttpRequest) -> Incoming:
+    return read_environ(request.META, secure=request.is_secure())
+
+
+def take_out_of_request(request: DjangoHttpRequest) -> Incoming:
+    incoming = _incoming(request)
+    take_out(request.META)
+    request.__dict__.pop("headers", None)  # a copy, if something asked for it before
+    if isinstance(request, ASGIRequest):
+        take_out_of_scope(request.scope)
+    return incoming
+
+
+# One property for all requests: nothing is made on a request whose view does not ask for it.
+DjangoHttpRequest.base44 = property(get_base44)  # type: ignore[attr-defined]

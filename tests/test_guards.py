@@ -1,0 +1,462 @@
+"""Guards, and errors that views let escape: every row of the design's table, in every framework, sync and async."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import httpx2
+import pytest
+
+from base44_web import Base44Error, ConnectorID, Settings
+from base44_web.testing import CALENDAR_ID, Emulator, Fault
+from tests.drivers import Driver, encode_call
+
+NAVIGATION = [("sec-fetch-mode", "navigate"), ("sec-fetch-site", "none"), ("accept", "text/html,*/*")]
+
+
+@pytest.fixture
+def settings(emulator: Emulator, platform: str) -> Settings:
+    return Settings(
+        app_id=emulator.app_id,
+        server_url=platform,
+        service_token=emulator.service_token,
+        app_user_connectors={"calendar": CALENDAR_ID},
+        token_sources=["header", "cookie"],
+        connect_path="/base44",
+        sign_in_url="/sign-in",
+        timeout=2,
+    )
+
+
+def get(driver: Driver, path: str, headers: list[tuple[str, str]], method: str = "GET") -> httpx2.Response:
+    return driver.request(method, path, headers)
+
+
+def signed_in(emulator: Emulator, **options: Any) -> list[tuple[str, str]]:
+    user = emulator.add_user("ada@test.example")
+    return [("authorization", f"Bearer {emulator.sign_in(user, **options)}")]
+
+
+def check_problem(answer: httpx2.Response, status: int, slug: str, challenge: str | None = None) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    assert {"Authorization", "Cookie", "Sec-Fetch-Mode"} <= {name.strip() for name in answer.headers["vary"].split(",")}
+    assert answer.headers.get("www-authenticate") == challenge
+    document: dict[str, Any] = answer.json()
+    assert (document["type"], document["status"]) == (f"urn:base44-web:{slug}", status)
+    assert document["title"]
+    assert document["detail"]
+    return document
+
+
+def check_page(answer: httpx2.Response, status: int) -> str:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["x-frame-options"] == "DENY"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    return answer.text
+
+
+def test_connected(driver: Driver, emulator: Emulator) -> None:
+    headers = signed_in(emulator)
+    token = emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+    emulator.requests.clear()
+    for method in ("GET", "POST"):
+        answer = get(driver, "/guarded", headers, method)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["access_token"] == token
+        assert answer.json()["same"] is True
+        assert answer.json().get("given", True) is True
+    targets = [request.target.rpartition("/")[2] for request in emulator.requests]
+    assert sorted(targets) == ["me", "token", "token"]  # one token call a request; the identity is remembered
+
+
+def test_signed_in(driver: Driver, emulator: Emulator) -> None:
+    assert get(driver, "/me", signed_in(emulator)).json()["email"] == "ada@test.example"
+
+
+@pytest.mark.parametrize("path", ["/guarded", "/me"])
+def test_no_token(driver: Driver, emulator: Emulator, path: str) -> None:
+    check_problem(get(driver, path, []), 401, "sign-in-required", "Bearer")
+    check_problem(get(driver, path, NAVIGATION, "POST"), 401, "sign-in-required", "Bearer")
+    answer = get(driver, path, NAVIGATION)
+    assert 'href="/sign-in"' in check_page(answer, 401)
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize("path", ["/guarded", "/me"])
+def test_bad_tokens(driver: Driver, emulator: Emulator, path: str) -> None:
+    expired = signed_in(emulator, lifetime=-5)
+    for headers in (expired, [("authorization", "Bearer a.b.c")], [("authorization", "Basic x")]):
+        check_problem(get(driver, path, headers), 401, "invalid-token", 'Bearer error="invalid_token"')
+        check_page(get(driver, path, [*headers, *NAVIGATION]), 401)
+
+
+def test_users_of_other_apps_and_disabled_ones(driver: Driver, emulator: Emulator) -> None:
+    for index, fields in enumerate(({"app_id": "other"}, {"disabled": True}, {"is_service": True})):
+        user = emulator.add_user(f"mallory{index}@test.example", **fields)
+        emulator.connect(user, CALENDAR_ID)
+        headers = [("authorization", f"Bearer {emulator.sign_in(user)}")]
+        for path in ("/guarded", "/me"):
+            check_problem(get(driver, path, headers), 401, "invalid-token", 'Bearer error="invalid_token"')
+
+
+def test_cookie_without_proof(driver: Driver, emulator: Emulator) -> None:
+    token = signed_in(emulator)[0][1].removeprefix("Bearer ")
+    cookie = [("cookie", f"base44_access_token={token}")]
+    check_problem(get(driver, "/me", cookie, "POST"), 403, "cross-origin-cookie")
+    assert get(driver, "/me", [*cookie, ("sec-fetch-site", "same-origin")], "POST").status_code == 200
+    assert get(driver, "/me", cookie).status_code == 200
+    check_problem(get(driver, "/me", [*cookie, ("sec-fetch-site", "cross-site")]), 401, "sign-in-required", "Bearer")
+
+
+def test_not_connected(driver: Driver, emulator: Emulator) -> None:
+    headers = signed_in(emulator)
+    for method in ("GET", "POST"):
+        document = check_problem(get(driver, "/guarded", headers, method), 403, "not-connected")
+        assert document["connector"] == "calendar"
+        assert document["connect_url"] == "/base44/connect/calendar"
+        assert document["status_url"] == "/base44/status/calendar"
+    for navigation in (NAVIGATION, [("accept", "text/html")]):
+        answer = get(driver, "/guarded?a=b%20c&d=%2F", [*headers, *navigation])
+        assert answer.status_code == 303, answer.text
+        here = f"{driver.path}/guarded%3Fa%3Db%2520c%26d%3D%252F"
+        assert answer.headers["location"] == f"/base44/connect/calendar?next={here}"
+        assert answer.headers["cache-control"] == "no-store"
+    long = get(driver, "/guarded?" + "a" * 3000, [*headers, *NAVIGATION])
+    assert long.headers["location"] == "/base44/connect/calendar"
+
+
+@pytest.fixture
+def make(driver_name: str, settings: Settings) -> Iterator[Any]:
+    made: list[Driver] = []
+
+    def make(**fields: Any) -> Driver:
+        given = {name: value for name, value in settings._given.items() if value is not None}
+        made.append(Driver(driver_name, Settings(**{**given, **fields})))
+        return made[-1]
+
+    yield make
+    for driver in made:
+        driver.close()
+
+
+def test_no_service_role(make: Any, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    headers = signed_in(emulator)
+    emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+    driver = make(service_token="wrong")
+    document = check_problem(get(driver, "/guarded", headers), 503, "service-role-unavailable")
+    assert "token" not in json.dumps(document)
+    assert "BASE44_SERVICE_TOKEN" in caplog.text
+    check_page(get(driver, "/guarded", [*headers, *NAVIGATION]), 503)
+    assert get(driver, "/me", headers).status_code == 200
+
+
+def test_a_connector_that_is_not_configured(make: Any, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    driver = make(app_user_connectors={"mail": "70a1"})
+    check_problem(get(driver, "/guarded", signed_in(emulator)), 503, "service-role-unavailable")
+    assert "BASE44_APP_USER_CONNECTORS" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "retry_after"),
+    [
+        (Fault(status=500), "5"), (Fault(status=503, headers={"Retry-After": "9"}), "9"),
+        (Fault(status=429, headers={"Retry-After": "9999"}), "60"), (Fault(status=429), "5"),
+        (Fault(drop="before"), "5"), (Fault(body=b"<html>", status=200), "5"), (Fault(delay=9), "5"),
+        (Fault(status=302, headers={"Location": "/"}), "5"), (Fault(raw=b"?"), "5"), (Fault(status=418), "5"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("path", ["*/me", "*/token"])
+def test_a_failing_platform_never_lets_anybody_in(
+    driver: Driver, emulator: Emulator, fault: Fault, retry_after: str, path: str
+) -> None:
+    headers = signed_in(emulator)
+    emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+    emulator.fault(fault, path=path, times=None)
+    answer = get(driver, "/guarded", headers)
+    check_problem(answer, 503, "platform-unavailable")
+    assert answer.headers["retry-after"] == retry_after
+    emulator.clear_faults()
+    assert get(driver, "/guarded", headers).status_code == 200
+
+
+def test_errors_that_escape_from_a_view(driver: Driver, emulator: Emulator) -> None:
+    def escape(headers: list[tuple[str, str]], *call: Any) -> httpx2.Response:
+        return get(driver, "/escape", [*headers, *encode_call(call[0], call[1], call[2:], {})], "POST")
+
+    ada = signed_in(emulator)
+    document = check_problem(
+        escape(ada, "service", "get_current_app_user_connection", "calendar"), 403, "not-connected"
+    )
+    assert document["connect_url"] == "/base44/connect/calendar"
+    check_problem(escape([], "user", "connect_app_user", "calendar"), 401, "sign-in-required", "Bearer")
+    bad = [("authorization", "Bearer a.b.c")]
+    for call in (("user", "connect_app_user"), ("service", "get_current_app_user_connection")):
+        check_problem(escape(bad, *call, "calendar"), 401, "invalid-token", 'Bearer error="invalid_token"')
+
+
+@pytest.mark.parametrize(
+    ("call", "fault"),
+    [
+        (("service", "get_connection", "dropbox"), None),
+        (("service", "get_connection", "slack"), Fault(status=401)),
+        (("service", "get_connection", "slack"), Fault(status=403)),
+        (("service", "get_connection", "slack"), Fault(status=500)),
+        (("service", "get_current_app_user_connection", "calendar"), Fault(status=503)),
+        (("user", "connect_app_user", "calendar"), Fault(status=404)),
+        (("service", "get_connection", "../x"), None),
+    ],
+)
+def test_the_apps_own_errors_stay_its_own(driver: Driver, emulator: Emulator, call: Any, fault: Fault | None) -> None:
+    headers = [*signed_in(emulator), *encode_call(call[0], call[1], call[2:], {})]
+    if fault is not None:
+        emulator.fault(fault)
+    if driver.name.startswith(("starlette", "fastapi")):
+        with pytest.raises((Base44Error, ValueError)):  # the server logs it, and answers 500
+            get(driver, "/escape", headers, "POST")
+    else:
+        assert get(driver, "/escape", headers, "POST").status_code == 500
+
+
+def test_identity_is_not_remembered_past_exp_nor_for_another_token(driver: Driver, emulator: Emulator) -> None:
+    import time
+
+    headers = signed_in(emulator, lifetime=2)
+    assert get(driver, "/me", headers).status_code == 200
+    time.sleep(2.1)
+    assert get(driver, "/me", headers).status_code == 401
+    other = [("authorization", signed_in(emulator)[0][1] + "x")]
+    assert get(driver, "/me", other).status_code == 401
+
+
+# --- what is a framework's own
+
+
+def test_websockets(emulator: Emulator, settings: Settings) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    from starlette.applications import Starlette
+    from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route, WebSocketRoute
+
+    from base44_web.starlette import Base44Middleware, Request, WebSocket, app_user_connected, app_user_required
+
+    @app_user_connected("calendar")
+    async def function(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(websocket.base44.connection("calendar").access_token)
+        await websocket.close()
+
+    @app_user_required
+    class Endpoint(WebSocketEndpoint):
+        encoding = "text"
+
+        async def on_connect(self, websocket: Any) -> None:
+            await websocket.accept()
+            await websocket.send_text("in")
+
+    @app_user_connected("calendar")
+    class Page(HTTPEndpoint):
+        async def get(self, request: Request) -> PlainTextResponse:
+            return PlainTextResponse(request.base44.connection("calendar").access_token)
+
+    app = Starlette(
+        routes=[WebSocketRoute("/function", function), WebSocketRoute("/class", Endpoint), Route("/page", Page)],
+        middleware=[Middleware(Base44Middleware, settings=settings)],
+    )
+    user = emulator.add_user("ada@test.example")
+    headers = {"Authorization": f"Bearer {emulator.sign_in(user)}"}
+    with testclient.TestClient(app) as client:
+        for path in ("/function", "/class"):
+            with pytest.raises(testclient.WebSocketDenialResponse) as denied, client.websocket_connect(path):
+                pass
+            assert denied.value.status_code == 401
+            assert denied.value.headers["www-authenticate"] == "Bearer"
+        refused = pytest.raises(testclient.WebSocketDenialResponse)
+        with refused as denied, client.websocket_connect("/function", headers=headers):
+            pass
+        assert denied.value.json()["connect_url"] == "/base44/connect/calendar"
+        assert client.get("/page", headers=headers).status_code == 403
+        token = emulator.connect(user, CALENDAR_ID)
+        with client.websocket_connect("/function", headers=headers) as session:
+            assert session.receive_text() == token
+        with client.websocket_connect("/class", headers=headers) as session:
+            assert session.receive_text() == "in"
+        assert client.get("/page", headers=headers).text == token
+
+    async def without_the_extension() -> Any:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "websocket",
+            "path": "/function",
+            "headers": [],
+            "query_string": b"",
+            "root_path": "",
+            "app": app,
+        }
+        await app(scope, receive, send)
+        return sent
+
+    (closed,) = asyncio.run(without_the_extension())
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+
+
+def test_fastapi_websocket_guard_openapi_and_overrides(emulator: Emulator, settings: Settings) -> None:
+    testclient = pytest.importorskip("fastapi.testclient")
+    from base44_web import AppUser
+    from base44_web.fastapi import AppUserConnection, AppUserRequired
+    from tests.fastapi_app import make as make_app
+
+    app = make_app("async", settings, None)
+    client = testclient.TestClient(app)
+    from starlette.testclient import WebSocketDenialResponse
+
+    with pytest.raises(WebSocketDenialResponse) as denied, client.websocket_connect("/guarded-socket"):
+        pass
+    assert denied.value.status_code == 401
+    schema = app.openapi()["paths"]["/guarded"]["post"]
+    assert schema["security"] == [{"Base44AppUser": []}]
+    assert {"401", "403", "503"} <= set(schema["responses"])
+    assert AppUserConnection("calendar") == AppUserConnection("calendar")
+    assert AppUserConnection("calendar").dependency == AppUserConnection("calendar").dependency
+    assert AppUserConnection("calendar").dependency != AppUserConnection("mail").dependency
+    user = AppUser.from_record({"id": "fake", "app_id": "a"})
+    app.dependency_overrides[AppUserRequired().dependency] = lambda: user
+    assert client.get("/me").json() == {"id": "fake", "email": None}
+
+
+def test_cors_headers_stay(emulator: Emulator, settings: Settings) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    from starlette.middleware.cors import CORSMiddleware
+
+    for driver_name in ("starlette-async", "fastapi-async"):
+        for inside in (False, True):
+            app = Driver(driver_name, settings).app
+            if inside:
+                from starlette.middleware import Middleware
+
+                app.user_middleware.append(Middleware(CORSMiddleware, allow_origins=["*"]))
+            else:
+                app.add_middleware(CORSMiddleware, allow_origins=["*"])
+            client = testclient.TestClient(app)
+            call = dict(encode_call("user", "connect_app_user", ("calendar",), {}))
+            for path in ("/guarded", "/escape"):
+                answer = client.get(path, headers={"Origin": "https://app.example", **call})
+                assert answer.status_code == 401
+                assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_users_own_handler_wins(settings: Settings) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import Route
+
+    from base44_web import Base44Error
+    from base44_web.starlette import Base44Middleware, Request
+
+    async def view(request: Request) -> None:
+        await request.base44.connectors.connect_app_user("calendar")
+
+    async def mine(request: Any, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("mine", 418)
+
+    app = Starlette(
+        routes=[Route("/", view)],
+        middleware=[Middleware(Base44Middleware, settings=settings)],
+        exception_handlers={Base44Error: mine},
+    )
+    assert testclient.TestClient(app).get("/").text == "mine"
+
+
+def test_mistakes_fail_at_import() -> None:
+    def view(request: Any) -> None: ...
+
+    def no_request(thing: Any) -> None: ...
+
+    for module, wrong in (("starlette", [no_request, 7, dict]), ("django", [7, dict]), ("flask", [7, dict])):
+        guards = __import__(f"base44_web.{module}", fromlist=["app_user_required"])
+        pytest.importorskip(module)
+        for connectors in ((), (view,), ("calendar", 7), ("",)):
+            with pytest.raises(TypeError, match="app_user_connected"):
+                guards.app_user_connected(*connectors)
+        for thing in wrong:
+            with pytest.raises(TypeError):
+                guards.app_user_required(thing)
+        assert guards.app_user_connected("calendar")(view).__name__ == "view"
+
+
+def test_flask_guard_above_its_route_never_runs_the_view(emulator: Emulator) -> None:
+    flask = pytest.importorskip("flask")
+    from base44_web import ConfigurationError
+    from base44_web.flask import Base44Extension, app_user_required
+
+    app = flask.Flask("site")
+    Base44Extension(app, settings=Settings(app_id="a"))
+    app.testing = True
+
+    @app_user_required
+    @app.get("/")
+    def view() -> str:
+        raise AssertionError("the guard was left out")
+
+    with pytest.raises(ConfigurationError, match="below the route"):
+        app.test_client().get("/")
+
+
+def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, platform: str) -> None:
+    """Sync guards ask one after the other; awaiting ones do not wait in between."""
+    import time
+
+    from base44_web._async.guard import admit
+    from base44_web._context import Context
+    from base44_web._engine import Engine
+    from base44_web._incoming import Incoming
+    from base44_web._sync.guard import admit as admit_blocking
+
+    user = emulator.add_user("ada@test.example")
+    names = {f"c{n}": f"id{n}" for n in range(5)}
+    for identifier in names.values():
+        emulator.connect(user, identifier)
+    emulator.connect(user, "other")
+    settings = Settings(
+        app_id=emulator.app_id, server_url=platform, service_token=emulator.service_token, app_user_connectors=names
+    )
+    incoming = Incoming("GET", [("authorization", f"Bearer {emulator.sign_in(user)}")])
+    emulator.fault(Fault(delay=0.3), times=None)
+
+    async def main() -> float:
+        context = Context(Engine(settings), incoming)
+        started = time.monotonic()
+        found = await admit(context, (*names, ConnectorID("other")))
+        assert found.id == user.id
+        assert all(context.recall(identifier) for identifier in (*names.values(), "other"))
+        return time.monotonic() - started
+
+    assert asyncio.run(main()) < 1.2
+    context = Context(Engine(settings), incoming)
+    assert admit_blocking(context, ("c0",)).id == user.id
+    assert context.recall("id0")
+
+
+def test_connection_without_a_guard(driver: Driver, emulator: Emulator) -> None:
+    from base44_web import Base44
+
+    with Base44(app_id="a") as base44, pytest.raises(LookupError, match="app_user_connected"):
+        base44.connection("calendar")

@@ -266,7 +266,7 @@ def test_django_checks() -> None:
     for wrong in ({}, {"app_id": "a"}, {"APP_ID": "a", "TIMEOUT": "x"}, {"APP_ID": "a", "APPID": "b"}, "a", None):
         assert checks(BASE44=wrong, MIDDLEWARE=[path]) == ["base44_web.E001"]
     with environment(BASE44_APP_ID="a"):
-        assert checks(BASE44={}, MIDDLEWARE=[path]) == []
+        assert checks(BASE44={"APP_USER_CONNECTORS": {"calendar": "69e6"}}, MIDDLEWARE=[path]) == []
 
 
 def test_django_raises_at_load() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -27,7 +28,7 @@ def settings(emulator: Emulator, platform: str) -> Settings:
         token_sources=["header", "cookie"],
         connect_path="/base44",
         sign_in_url="/sign-in",
-        timeout=2,
+        timeout=1,
     )
 
 
@@ -460,3 +461,44 @@ def test_connection_without_a_guard(driver: Driver, emulator: Emulator) -> None:
 
     with Base44(app_id="a") as base44, pytest.raises(LookupError, match="app_user_connected"):
         base44.connection("calendar")
+
+
+@pytest.mark.parametrize("driver_name", ["starlette-async", "fastapi-sync"], indirect=True)
+def test_an_unknown_connector_fails_the_start_up(driver_name: str) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    from tests.drivers import make_app
+
+    for names, starts in (({"mail": "70a1"}, False), ({"calendar": "69e6"}, True)):
+        app = make_app(driver_name, Settings(app_id="a", app_user_connectors=names))
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "lifespan.startup"}
+
+        async def send(message: Any, sent: list[Any] = sent) -> None:
+            sent.append(message)
+            if message["type"] == "lifespan.startup.complete":
+                raise asyncio.CancelledError
+
+        async def run(app: Any = app, send: Any = send) -> None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await app({"type": "lifespan", "state": {}}, receive, send)
+
+        asyncio.run(run())
+        assert sent[0]["type"] == ("lifespan.startup.complete" if starts else "lifespan.startup.failed"), sent
+        if not starts:
+            assert "'calendar'" in sent[0]["message"]
+    assert testclient
+
+
+def test_django_checks_the_connectors_of_guards() -> None:
+    pytest.importorskip("django")
+    from tests.drivers import configure_django
+
+    configure_django()
+    from django.core.checks import run_checks
+    from django.test import override_settings
+
+    for names, found in (({"mail": "70a1"}, ["base44_web.E001"]), ({"calendar": "69e6"}, [])):
+        with override_settings(BASE44={"APP_ID": "a", "APP_USER_CONNECTORS": names}):
+            assert [message.id for message in run_checks() if str(message.id).startswith("base44")] == found

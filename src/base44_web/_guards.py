@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
+
+from .settings import Settings
 
 _CONNECTORS = "__base44_connectors__"
 _BARE = "__base44_bare__"
@@ -31,6 +33,17 @@ def connectors_of(view: Any) -> tuple[str, ...]:
     """The connectors that the guards of a view name."""
     found: tuple[str, ...] = getattr(view, _CONNECTORS, ())
     return found
+
+
+def check_views(views: Iterable[Any], settings: Settings) -> None:
+    """At start-up: every connector that a guard names is configured.
+
+    Raises:
+        ConfigurationError: one is not; a typo would otherwise keep everybody out.
+    """
+    for view in views:
+        for connector in connectors_of(view):
+            settings.guarded_id(connector)
 
 
 def is_bare(view: Callable[..., Any] | None) -> bool:

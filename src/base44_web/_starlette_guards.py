@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
+from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
@@ -180,6 +181,21 @@ async def deliver(reply: Reply, scope: Scope, receive: Receive, send: Send) -> N
         await WebSocket(scope, receive, send).send_denial_response(response(reply))
     else:
         await WebSocket(scope, receive, send).close(1008, f"refused with status {reply.status}")
+
+
+def guarded_views(app: Any) -> Iterator[Any]:
+    """The endpoints of an app, and in FastAPI their dependencies; a mounted app has settings of its own."""
+    for route in getattr(app, "routes", None) or ():
+        yield getattr(route, "endpoint", None)
+        yield from _dependencies(getattr(route, "dependant", None))
+        if not isinstance(getattr(route, "app", None), Starlette):
+            yield from guarded_views(route)
+
+
+def _dependencies(dependant: Any) -> Iterator[Any]:
+    for dependency in getattr(dependant, "dependencies", ()):
+        yield dependency.call
+        yield from _dependencies(dependency)
 
 
 def answer_errors(app: Any) -> None:

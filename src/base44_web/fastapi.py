@@ -70,6 +70,10 @@ class _Guard:
 
     connectors: tuple[str, ...] = ()
 
+    @property
+    def __base44_connectors__(self) -> tuple[str, ...]:
+        return self.connectors
+
     async def __call__(self, base44: Base44Client, request: HTTPConnection) -> AppUser | Connection:
         reply = await admission(request, self.connectors)
         if reply is not None:

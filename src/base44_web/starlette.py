@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._engine import Engine
-from ._starlette_guards import answer_errors, app_user_connected, app_user_required
+from ._guards import check_views
+from ._starlette_guards import answer_errors, app_user_connected, app_user_required, guarded_views
 from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, take_out
 from .errors import ConfigurationError
 from .settings import Settings
@@ -82,10 +83,15 @@ class Base44Middleware:
         await self.app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        engine = self._engine
-        if engine is None:
+        engine, problem = self._engine, self._error
+        if engine is not None:
+            try:
+                check_views(guarded_views(scope.get("app")), engine.settings)
+            except ConfigurationError as error:
+                problem = error.message
+        if engine is None or problem is not None:
             await receive()
-            await send({"type": "lifespan.startup.failed", "message": f"base44_web: {self._error}"})
+            await send({"type": "lifespan.startup.failed", "message": f"base44_web: {problem}"})
             return
 
         async def close_last(message: Message) -> None:

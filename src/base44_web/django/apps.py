@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
+from .._guards import check_views
 from ..errors import ConfigurationError
 from .middleware import Base44Middleware, load_settings
 
@@ -26,10 +28,10 @@ class Base44Config(AppConfig):
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
-    """E001: a setting is wrong. W001: the middleware is not installed."""
+    """E001: a setting is wrong, or lacks a connector that a guard names. W001: the middleware is not installed."""
     found: list[CheckMessage] = []
     try:
-        load_settings()
+        check_views(_views(get_resolver().url_patterns), load_settings())
     except ConfigurationError as error:
         found.append(Error(error.message, hint="See the setting BASE44.", id="base44_web.E001"))
     if not any(_is_ours(import_string(path)) for path in django_settings.MIDDLEWARE):
@@ -41,6 +43,12 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> l
             )
         )
     return found
+
+
+def _views(patterns: Iterable[Any]) -> Iterator[Any]:
+    for pattern in patterns:
+        yield getattr(pattern, "callback", None)
+        yield from _views(getattr(pattern, "url_patterns", ()))
 
 
 def _is_ours(middleware: object) -> bool:

@@ -147,10 +147,11 @@ def seen_by(driver_name: str, settings: Settings, headers: dict[str, str], *, fa
     inner, seen = driver.app, []
 
     async def outer_asgi(scope: Any, receive: Any, send: Any) -> None:
+        headers = scope["headers"]  # an error reporter may hold the list itself
         try:
             await inner(scope, receive, send)
         finally:
-            seen.append(repr({key: value for key, value in scope.items() if key != "app"}))
+            seen.append(repr([headers, {key: value for key, value in scope.items() if key != "app"}]))
 
     def outer_wsgi(environ: Any, start_response: Any) -> Any:
         try:

@@ -56,6 +56,12 @@ class MeAwaiting(View):
     post = get
 
 
+@method_decorator([app_user_required, app_user_connected("calendar")], name="dispatch")
+class Both(View):
+    async def get(self, request: HttpRequest) -> JsonResponse:
+        return JsonResponse({})
+
+
 def escape(request: HttpRequest) -> None:
     escape_sync(request.base44, json.loads(request.headers["x-call"]))
 
@@ -65,6 +71,8 @@ async def escape_awaiting(request: HttpRequest) -> None:
 
 
 urlpatterns = [
+    path("sync/both", Both.as_view()),
+    path("async/both", Both.as_view()),
     path("sync/guarded", guarded),
     path("async/guarded", guarded_awaiting),
     path("sync/me", Me.as_view()),

@@ -18,6 +18,7 @@ from typing import Any
 import httpx2
 
 from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Base44Error, Connection, HttpxTransports, Settings
+from base44_web.testing import CALENDAR_ID
 
 DRIVERS = (
     "starlette-async",
@@ -278,6 +279,9 @@ def library() -> Any:
 def make_app(driver: str, settings: Settings, transport: Any = None) -> Any:
     framework, *kind = driver.split("-")
     transport = transport or library()
+    if not settings.app_user_connectors:  # the guarded views name it
+        given = {name: value for name, value in settings._given.items() if value is not None}
+        settings = Settings(**{**given, "app_user_connectors": {"calendar": CALENDAR_ID}})
     match framework:
         case "starlette":
             return starlette_app(kind[0], settings, transport)

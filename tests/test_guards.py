@@ -11,7 +11,7 @@ from typing import Any
 import httpx2
 import pytest
 
-from base44_web import Base44Error, ConnectorID, Settings
+from base44_web import Base44Error, ConfigurationError, ConnectorID, Settings
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver, encode_call
 
@@ -161,8 +161,12 @@ def test_no_service_role(make: Any, emulator: Emulator, caplog: pytest.LogCaptur
 
 def test_a_connector_that_is_not_configured(make: Any, emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
     driver = make(app_user_connectors={"mail": "70a1"})
-    check_problem(get(driver, "/guarded", signed_in(emulator)), 503, "service-role-unavailable")
-    assert "BASE44_APP_USER_CONNECTORS" in caplog.text
+    if driver.name.startswith("flask"):
+        with pytest.raises(ConfigurationError, match="BASE44_APP_USER_CONNECTORS"):
+            get(driver, "/me", [])  # whatever is asked for first
+    else:
+        check_problem(get(driver, "/guarded", signed_in(emulator)), 503, "service-role-unavailable")
+        assert "BASE44_APP_USER_CONNECTORS" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -407,7 +411,6 @@ def test_mistakes_fail_at_import() -> None:
 
 def test_flask_guard_above_its_route_never_runs_the_view(emulator: Emulator) -> None:
     flask = pytest.importorskip("flask")
-    from base44_web import ConfigurationError
     from base44_web.flask import Base44Extension, app_user_required
 
     app = flask.Flask("site")
@@ -465,32 +468,35 @@ def test_connection_without_a_guard(driver: Driver, emulator: Emulator) -> None:
         base44.connection("calendar")
 
 
+def start_up(app: Any) -> dict[str, str]:
+    """What an app answers to `lifespan.startup`."""
+    sent: list[dict[str, str]] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+        if message["type"] == "lifespan.startup.complete":
+            raise asyncio.CancelledError
+
+    async def run() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await app({"type": "lifespan", "state": {}}, receive, send)
+
+    asyncio.run(run())
+    return sent[0]
+
+
 @pytest.mark.parametrize("driver_name", ["starlette-async", "fastapi-sync"], indirect=True)
 def test_an_unknown_connector_fails_the_start_up(driver_name: str) -> None:
-    testclient = pytest.importorskip("starlette.testclient")
     from tests.drivers import make_app
 
-    for names, starts in (({"mail": "70a1"}, False), ({"calendar": "69e6"}, True)):
-        app = make_app(driver_name, Settings(app_id="a", app_user_connectors=names))
-        sent: list[Any] = []
-
-        async def receive() -> Any:
-            return {"type": "lifespan.startup"}
-
-        async def send(message: Any, sent: list[Any] = sent) -> None:
-            sent.append(message)
-            if message["type"] == "lifespan.startup.complete":
-                raise asyncio.CancelledError
-
-        async def run(app: Any = app, send: Any = send) -> None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await app({"type": "lifespan", "state": {}}, receive, send)
-
-        asyncio.run(run())
-        assert sent[0]["type"] == ("lifespan.startup.complete" if starts else "lifespan.startup.failed"), sent
-        if not starts:
-            assert "'calendar'" in sent[0]["message"]
-    assert testclient
+    starts = start_up(make_app(driver_name, Settings(app_id="a", app_user_connectors={"calendar": "69e6"})))
+    assert starts["type"] == "lifespan.startup.complete"
+    fails = start_up(make_app(driver_name, Settings(app_id="a", app_user_connectors={"mail": "70a1"})))
+    assert fails["type"] == "lifespan.startup.failed"
+    assert "'calendar'" in fails["message"]
 
 
 def test_django_checks_the_connectors_of_guards() -> None:
@@ -504,3 +510,185 @@ def test_django_checks_the_connectors_of_guards() -> None:
     for names, found in (({"mail": "70a1"}, ["base44_web.E001"]), ({"calendar": "69e6"}, [])):
         with override_settings(BASE44={"APP_ID": "a", "APP_USER_CONNECTORS": names}):
             assert [message.id for message in run_checks() if str(message.id).startswith("base44")] == found
+
+
+def test_mounted_apps_and_layers_in_between(emulator: Emulator, settings: Settings) -> None:
+    """Visitors are answered in mounted apps, behind function-style middleware, and where the app is wrapped by hand."""
+    testclient = pytest.importorskip("fastapi.testclient")
+    from fastapi import FastAPI
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import Mount
+
+    from base44_web.fastapi import Base44Middleware
+    from tests.fastapi_app import make as make_app
+
+    def bare() -> Any:
+        app = make_app("async", settings, None)
+        app.user_middleware.clear()
+        return app
+
+    def closure(app: Any) -> Any:
+        async def layer(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+
+        return layer
+
+    outer = FastAPI()
+    outer.add_middleware(Base44Middleware, settings=settings)
+    outer.mount("/sub", bare())
+    starlette = Starlette(
+        routes=[Mount("/sub", app=bare())],
+        middleware=[Middleware(Base44Middleware, settings=settings), Middleware(closure)],
+    )
+    wrapped = Base44Middleware(Starlette(routes=[Mount("/sub", app=bare())]), settings=settings)
+    call = dict(encode_call("user", "connect_app_user", ("calendar",), {}))
+    for app in (outer, starlette, wrapped):
+        client = testclient.TestClient(app)
+        assert client.get("/sub/guarded").status_code == 401
+        assert client.get("/sub/escape", headers=call).status_code == 401
+    by_hand = Base44Middleware(bare(), settings=Settings(app_id="a", app_user_connectors={"mail": "x"}))
+    assert "'calendar'" in start_up(by_hand)["message"]
+
+
+def test_a_guard_above_its_fastapi_route_fails_the_start_up(settings: Settings) -> None:
+    pytest.importorskip("fastapi")
+    import functools
+
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+    from base44_web.starlette import Base44Middleware, app_user_required
+
+    def decorated(view: Any) -> Any:
+        return functools.wraps(view)(lambda *args, **kwargs: view(*args, **kwargs))
+
+    for between in (lambda view: view, decorated):
+        app = FastAPI()
+        app.add_middleware(Base44Middleware, settings=settings)
+
+        @app_user_required
+        @between
+        @app.get("/")
+        def view(request: Request) -> str:
+            raise AssertionError("the guard was left out")
+
+        assert "below the route" in start_up(app)["message"]
+
+
+def test_two_guards_on_an_async_class_under_wsgi(driver: Driver, emulator: Emulator) -> None:
+    if driver.name.startswith("django"):
+        check_problem(get(driver, "/both", []), 401, "sign-in-required", "Bearer")
+        headers = signed_in(emulator)
+        assert get(driver, "/both", headers).status_code == 403
+        emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+        assert get(driver, "/both", headers).json() == {}
+
+
+def test_an_error_after_accept_closes_the_websocket(settings: Settings) -> None:
+    testclient = pytest.importorskip("starlette.testclient")
+    from starlette.applications import Starlette
+    from starlette.endpoints import WebSocketEndpoint
+    from starlette.middleware import Middleware
+    from starlette.routing import WebSocketRoute
+    from starlette.websockets import WebSocketDisconnect
+
+    from base44_web.starlette import Base44Middleware, WebSocket
+
+    async def function(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.base44.connectors.connect_app_user("calendar")
+
+    class Endpoint(WebSocketEndpoint):
+        async def on_connect(self, websocket: Any) -> None:
+            await websocket.accept()
+            await websocket.base44.connectors.connect_app_user("calendar")
+
+    routes = [WebSocketRoute("/function", function), WebSocketRoute("/class", Endpoint)]
+    app = Starlette(routes=routes, middleware=[Middleware(Base44Middleware, settings=settings)])
+    for path in ("/function", "/class"):
+        with (
+            testclient.TestClient(app).websocket_connect(path) as session,
+            pytest.raises(WebSocketDisconnect) as closed,
+        ):
+            session.receive_text()
+        assert closed.value.code == 1008
+
+
+def test_a_user_whom_the_platform_refuses_by_now(driver: Driver, emulator: Emulator) -> None:
+    """The identity is remembered; the token route's 401 is then the user's, not the service role's."""
+    headers = signed_in(emulator)
+    emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+    assert get(driver, "/me", headers).status_code == 200
+    emulator.fault(Fault(status=401), times=None)
+    check_problem(get(driver, "/guarded", headers), 401, "invalid-token", 'Bearer error="invalid_token"')
+    emulator.clear_faults()
+
+
+def test_one_identity_call_without_memory(make: Any, emulator: Emulator) -> None:
+    driver = make(identity_ttl=0)
+    if driver.name.startswith("fastapi"):
+        assert get(driver, "/me", signed_in(emulator)).status_code == 200
+        assert len(emulator.requests) == 1
+
+
+def test_callables_that_are_guarded(emulator: Emulator) -> None:
+    from base44_web.starlette import app_user_required
+
+    class Site:
+        def index(self, request: Any) -> None: ...
+
+        async def __call__(self, request: Any) -> None: ...
+
+    def generator(request: Any) -> Any:
+        yield
+
+    async def async_generator(request: Any) -> Any:
+        yield
+
+    assert app_user_required(Site().index)
+    assert asyncio.iscoroutinefunction(app_user_required(Site()))
+    for wrong in (generator, async_generator):
+        with pytest.raises(TypeError, match="generator"):
+            app_user_required(wrong)
+
+
+def test_flask_handlers_of_the_apps_own() -> None:
+    flask = pytest.importorskip("flask")
+    from base44_web.flask import Base44Extension, request
+
+    app = flask.Flask("site")
+    app.register_error_handler(Base44Error, lambda error: ("mine", 418))
+    Base44Extension(app, settings=Settings(app_id="a"))
+    app.add_url_rule("/", view_func=lambda: request.base44.connectors.connect_app_user("x"))
+    assert app.test_client().get("/").status_code == 418
+
+    other = flask.Flask("other")
+    Base44Extension(other, settings=Settings(app_id="a"))
+    seen: list[Exception] = []
+    other.register_error_handler(Exception, lambda error: (seen.append(error), ("all", 500))[1])
+    other.add_url_rule("/", view_func=lambda: request.base44.as_service_role)
+    assert other.test_client().get("/").text == "all"
+    assert type(seen[0]).__name__ == "ServiceRoleUnavailableError"
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "here"),
+    [
+        ("/a b", "x=1", "/a%20b?x=1"), ("/a?b#c%z", "", "/a%3Fb%23c%25z"), ("//evil.example/x", "", "/evil.example/x"),
+        ("///e", "a", "/e?a"), ("/\\e", "", "/%5Ce"), ("/\r\nSet-Cookie: a", "", "/%0D%0ASet-Cookie:%20a"), ("/é", "", "/%C3%A9"),
+    ],
+)  # fmt: skip
+def test_where_a_visitor_comes_back_to(path: str, query: str, here: str) -> None:
+    from base44_web._replies import path_and_query
+
+    assert path_and_query(path, query) == here
+
+
+def test_the_platforms_text_forges_no_log_line(
+    driver: Driver, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = signed_in(emulator)
+    emulator.fault(Fault(status=500, body=b'{"detail": "x\\nERROR forged"}'), times=None)
+    assert get(driver, "/me", headers).status_code == 503
+    assert "x ERROR forged" in caplog.text

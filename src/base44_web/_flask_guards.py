@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from flask import Flask, Response, current_app, render_template, request, url_for
+from flask import Flask, Response, render_template, request, url_for
 from jinja2 import TemplateNotFound
 from werkzeug.routing import BuildError
 
 from ._async.guard import admit as admit_awaiting
 from ._flask_request import get_base44
-from ._guards import check_connectors, is_bare, mark
+from ._guards import check_connectors, check_function, check_views, is_awaiting, mark
 from ._pages import render
-from ._replies import Reply, Visit, mounted_path, refuse
+from ._replies import Reply, Visit, mounted_path, path_and_query, refuse
 from ._sync.guard import admit
-from .errors import Base44Error, ConfigurationError, MiddlewareMissingError
+from .errors import Base44Error, MiddlewareMissingError
 from .settings import Settings
 
 V = TypeVar("V", bound=Callable[..., Any])
@@ -54,11 +53,10 @@ def app_user_connected(*connectors: str) -> Callable[[V], V]:
 
 
 def _guard(view: V, connectors: tuple[str, ...]) -> V:
-    if not callable(view) or isinstance(view, type):
-        raise TypeError(
-            "A guard goes on a view function, below the route; for a class: decorators = [app_user_required]."
-        )
-    if inspect.iscoroutinefunction(view):
+    if isinstance(view, type):
+        raise TypeError(f"Guard the class {view.__name__} by its attribute: decorators = [app_user_required].")
+    check_function(view)
+    if is_awaiting(view):
 
         @functools.wraps(view)
         async def guarded_awaiting(*args: Any, **kwargs: Any) -> Any:
@@ -92,33 +90,46 @@ def _refusal(error: Base44Error) -> Response:
 
 
 def answer_errors(app: Flask) -> None:
-    """Answer visitors for errors that a view lets escape; refuse to run a view whose guard was put above its route."""
+    """Answer visitors for errors that a view lets escape."""
 
-    def answer(error: Base44Error) -> Response:
-        guarded = (
-            None if isinstance(error, MiddlewareMissingError) else refuse(error, visit_of_request(), guarded=False)
-        )
-        if guarded is None:
-            raise error  # the app's own
-        return response(guarded)
+    def answer(error: Base44Error) -> Any:
+        reply = None if isinstance(error, MiddlewareMissingError) else refuse(error, visit_of_request(), guarded=False)
+        if reply is not None:
+            return response(reply)
+        # The app's own: to its handler for all exceptions, if there is one.
+        for scope in (*request.blueprints, None):
+            handler = app.error_handler_spec[scope][None].get(Exception)
+            if handler is not None:
+                return app.ensure_sync(handler)(error)
+        raise error
 
-    def refuse_bare_view() -> None:
-        if request.endpoint is not None and is_bare(current_app.view_functions.get(request.endpoint)):
-            raise ConfigurationError(
-                f"The guard of {request.endpoint!r} is above its route, and so left out: put the guard below the route."
-            )
+    app.error_handler_spec[None][None].setdefault(Base44Error, answer)  # a handler of the app's own stays
 
-    app.register_error_handler(Base44Error, answer)
-    app.before_request(refuse_bare_view)
+
+def check_guards(app: Flask, settings: Settings) -> None:
+    """Refuse to serve an app whose guards are wrong, at the first request: only then all routes are there.
+
+    Wraps `wsgi_app`, which costs less than a `before_request` function.
+    """
+    inner = app.wsgi_app
+    checked = False
+
+    def wsgi_app(environ: Any, start_response: Any) -> Any:
+        nonlocal checked
+        if not checked:
+            check_views(app.view_functions.values(), settings)
+            checked = True
+        return inner(environ, start_response)
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
 
 
 def visit_of_request() -> Visit:
     """What a reply to the current request depends on."""
     context = get_base44()._context
     settings = context.engine.settings
-    query = request.query_string.decode("latin-1")
-    path = f"{request.root_path}{request.path}" if request.root_path != "/" else request.path
-    return Visit(context.incoming, path + (f"?{query}" if query else ""), _Links(settings), settings)
+    here = path_and_query(request.root_path.rstrip("/") + request.path, request.query_string.decode("latin-1"))
+    return Visit(context.incoming, here, _Links(settings), settings)
 
 
 @dataclass(frozen=True, slots=True)

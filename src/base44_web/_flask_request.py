@@ -19,11 +19,8 @@ class Request(FlaskRequest):
     """Flask's request, as the extension leaves it; for annotations."""
 
     if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> Base44:
-            """The client for this request's app user; `.aio` in async views."""
-            raise NotImplementedError
+        base44: Base44
+        """The client for this request's app user; `.aio` in async views."""
 
 
 request = cast(Request, flask_request)

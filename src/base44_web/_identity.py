@@ -64,6 +64,11 @@ class KnownUsers(Opaque):
             with self._lock:
                 self._users[_key(caller)] = user, seconds
 
+    def forget(self, caller: Caller) -> None:
+        """Drop the platform's answer, so that it is asked again."""
+        with self._lock:
+            self._users.pop(_key(caller), None)
+
     def after_fork(self) -> None:
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()

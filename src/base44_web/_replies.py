@@ -31,6 +31,12 @@ _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
 _MAX_NEXT = 2048  # characters of a path to come back to
 
 
+def path_and_query(path: str, query: str) -> str:
+    """A request's decoded path and raw query, as the browser has them; never the start of another address."""
+    quoted = "/" + quote(path, safe="/:@!$&'()*+,;=~").lstrip("/")
+    return f"{quoted}?{query}" if query else quoted
+
+
 def mounted_path(settings: Settings, view: str, connector: str | None = None) -> str | None:
     """The path of a view where only `connect_path` tells where the views are."""
     if settings.connect_path is None:
@@ -135,9 +141,9 @@ def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
     if not guarded:
         return None
     if isinstance(error, ConfigurationError):
-        logger.error("A guard cannot let anybody pass: %s", error.message)
+        logger.error("A guard cannot let anybody pass: %s", error)
         return _told(_NO_SERVICE_ROLE, visit)
-    logger.warning("A guard could not ask the platform: %s", error.message)
+    logger.warning("A guard could not ask the platform: %s", error)
     return _told(_PLATFORM, visit, {"Retry-After": str(_retry_after(error))})
 
 

@@ -7,11 +7,9 @@ import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
-from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
-from starlette.middleware.exceptions import ExceptionMiddleware
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.routing import NoMatchFound
@@ -19,11 +17,12 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from ._async.guard import admit
-from ._guards import check_connectors, mark
+from ._guards import check_connectors, check_function, is_awaiting, mark
 from ._pages import render
-from ._replies import Reply, Visit, mounted_path, refuse
-from ._starlette_request import get_base44
+from ._replies import Reply, Visit, mounted_path, path_and_query, refuse
+from ._starlette_request import HANDLERS, KEY, Attached, get_base44
 from ._sync.guard import admit as admit_blocking
+from ._values import AppUser
 from .errors import Base44Error, MiddlewareMissingError
 from .settings import Settings
 
@@ -76,18 +75,17 @@ def _guard_class(view: type[Any], connectors: tuple[str, ...]) -> type[Any]:
     dispatch = view.dispatch
 
     async def guarded(self: Any) -> None:
-        reply = await admission(HTTPConnection(self.scope), connectors)
-        if reply is None:
-            await dispatch(self)
+        outcome = await admission(HTTPConnection(self.scope), connectors)
+        if isinstance(outcome, Reply):
+            await deliver(outcome, self.scope, self.receive, self.send)
         else:
-            await deliver(reply, self.scope, self.receive, self.send)
+            await dispatch(self)
 
     return type(view.__name__, (view,), {"dispatch": guarded, "__module__": view.__module__, "__doc__": view.__doc__})
 
 
 def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any]:
-    if not callable(view):
-        raise TypeError("A guard goes on an endpoint, below the route: it was given no function.")
+    check_function(view)
     names = list(inspect.signature(view).parameters)
     name = next((name for name in ("request", "websocket") if name in names), None)
     if name is None:
@@ -99,17 +97,15 @@ def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any
     def connection(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         return kwargs[name] if name in kwargs else args[index]
 
-    if inspect.iscoroutinefunction(view):
+    if is_awaiting(view):
 
         @functools.wraps(view)
         async def guarded(*args: Any, **kwargs: Any) -> Any:
             asking = connection(args, kwargs)
-            reply = await admission(asking, connectors)
-            if reply is None:
-                return await view(*args, **kwargs)
-            if isinstance(asking, WebSocket):
-                return await deliver(reply, asking.scope, asking.receive, asking.send)
-            return response(reply)
+            outcome = await admission(asking, connectors)
+            if isinstance(outcome, Reply):
+                return await _answer(asking, outcome)
+            return await view(*args, **kwargs)
 
         return guarded
 
@@ -125,15 +121,14 @@ def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any
     return guarded_blocking
 
 
-async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> Reply | None:
-    """The answer to who may not pass, or `None`."""
+async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> AppUser | Reply:
+    """The verified user who may pass, or the answer to who may not."""
     try:
-        await admit(get_base44(connection)._context, connectors)
+        return await admit(get_base44(connection)._context, connectors)
     except MiddlewareMissingError:
         raise
     except Base44Error as error:
         return _refusal(error, connection)
-    return None
 
 
 def _refusal(error: Base44Error, connection: HTTPConnection) -> Reply:
@@ -145,8 +140,7 @@ def _refusal(error: Base44Error, connection: HTTPConnection) -> Reply:
 def visit_of(connection: HTTPConnection) -> Visit:
     """What a reply depends on."""
     scope = connection.scope
-    query = scope.get("query_string", b"").decode("latin-1")
-    here = quote(scope["path"], safe="/:@!$&'()*+,;=~-._") + (f"?{query}" if query else "")
+    here = path_and_query(scope["path"], scope.get("query_string", b"").decode("latin-1"))
     context = get_base44(connection)._context
     return Visit(context.incoming, here, _Links(scope, context.engine.settings), context.engine.settings)
 
@@ -173,22 +167,25 @@ def response(reply: Reply) -> Response:
 
 
 async def deliver(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
-    """Send a reply; on a WebSocket as a denial where the server can, else by closing with 1008."""
+    """Send a reply; on a WebSocket as a denial where that is still possible, else by closing with 1008."""
+    attached = scope.get(KEY)
+    accepted = isinstance(attached, Attached) and attached.accepted
     if scope["type"] == "http":
         await response(reply)(scope, receive, send)
-    elif "websocket.http.response" in scope.get("extensions", {}):
-        # Starlette turns a response on this scope type into the extension's messages.
+    elif not accepted and "websocket.http.response" in scope.get("extensions", {}):
         await WebSocket(scope, receive, send).send_denial_response(response(reply))
     else:
-        await WebSocket(scope, receive, send).close(1008, f"refused with status {reply.status}")
+        await send({"type": "websocket.close", "code": 1008, "reason": f"refused with status {reply.status}"})
 
 
 def guarded_views(app: Any) -> Iterator[Any]:
-    """The endpoints of an app, and in FastAPI their dependencies; a mounted app has settings of its own."""
+    """The endpoints of an app, in FastAPI their dependencies; not of mounted apps with settings of their own."""
     for route in getattr(app, "routes", None) or ():
         yield getattr(route, "endpoint", None)
         yield from _dependencies(getattr(route, "dependant", None))
-        if not isinstance(getattr(route, "app", None), Starlette):
+        mounted = getattr(route, "app", None)
+        own = mounted.user_middleware if isinstance(mounted, Starlette) else ()
+        if not any(getattr(middleware.cls, "provides_base44", False) for middleware in own):
             yield from guarded_views(route)
 
 
@@ -196,19 +193,6 @@ def _dependencies(dependant: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
         yield dependency.call
         yield from _dependencies(dependency)
-
-
-def answer_errors(app: Any) -> None:
-    """Answer visitors for errors that a view lets escape, inside of all middleware, so that CORS headers stay.
-
-    The stack is built from the inside: here the rest of it is there. A handler of the user's own stays.
-    """
-    while app is not None and not isinstance(app, ExceptionMiddleware):
-        app = getattr(app, "app", None)
-    if app is not None:
-        app.add_exception_handler(Refused, _answer_refused)
-        if Base44Error not in app._exception_handlers:
-            app.add_exception_handler(Base44Error, _answer_error)
 
 
 async def _answer_refused(connection: Any, error: Exception) -> Any:
@@ -229,3 +213,6 @@ async def _answer(connection: Any, reply: Reply) -> Response | None:
         await deliver(reply, connection.scope, connection.receive, connection.send)
         return None
     return response(reply)
+
+
+HANDLERS.update({Refused: _answer_refused, Base44Error: _answer_error})

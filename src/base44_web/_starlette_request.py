@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, final
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, final
 
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
@@ -18,6 +18,8 @@ from ._secret import Opaque
 from .errors import MiddlewareMissingError
 
 KEY = "base44"
+# The guards' module puts its exception handlers here.
+HANDLERS: dict[type[Exception], Callable[..., Any]] = {}
 _HEADERS = frozenset(name.encode() for name in HEADERS)
 
 
@@ -25,22 +27,16 @@ class Request(StarletteRequest):
     """Starlette's request, as `Base44Middleware` leaves it; for annotations."""
 
     if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> AsyncBase44:
-            """The client for this request's app user."""
-            raise NotImplementedError
+        base44: AsyncBase44
+        """The client for this request's app user."""
 
 
 class WebSocket(StarletteWebSocket):
     """Starlette's WebSocket, as `Base44Middleware` leaves it; for annotations."""
 
     if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> AsyncBase44:
-            """The client for this handshake's app user."""
-            raise NotImplementedError
+        base44: AsyncBase44
+        """The client for this handshake's app user."""
 
 
 def get_base44(connection: HTTPConnection) -> AsyncBase44:
@@ -54,7 +50,19 @@ def get_base44(connection: HTTPConnection) -> AsyncBase44:
         raise MiddlewareMissingError(
             "request.base44 is not there: add base44_web.starlette.Base44Middleware to the app, around this route."
         )
+    _answer_errors(connection.scope)
     return attached.client(connection.scope)
+
+
+def _answer_errors(scope: Scope) -> None:
+    """From now on, answer visitors for errors about them that this app's views let escape; a handler of its own stays.
+
+    Inside of all middleware, so that CORS headers stay; in the innermost app, where apps are mounted.
+    """
+    handlers = scope.get("starlette.exception_handlers")
+    if handlers is not None:
+        for error, handler in HANDLERS.items():
+            handlers[0].setdefault(error, handler)
 
 
 @final
@@ -64,11 +72,12 @@ class Attached(Opaque):
     It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
     """
 
-    __slots__ = ("_client", "_engine", "incoming")
+    __slots__ = ("_client", "_engine", "accepted", "incoming")
 
     def __init__(self, engine: Engine, incoming: Incoming | None) -> None:
         self._engine = engine
         self.incoming = incoming
+        self.accepted = False  # a WebSocket, by the app
         self._client: AsyncBase44 | None = None
 
     def client(self, scope: Scope) -> AsyncBase44:

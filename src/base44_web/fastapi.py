@@ -22,6 +22,7 @@ from starlette.requests import HTTPConnection
 
 from ._async.client import AsyncBase44
 from ._guards import check_connectors
+from ._replies import Reply
 from ._starlette_guards import Refused, admission
 from ._sync.client import Base44
 from ._values import AppUser, Connection
@@ -75,14 +76,10 @@ class _Guard:
         return self.connectors
 
     async def __call__(self, base44: Base44Client, request: HTTPConnection) -> AppUser | Connection:
-        reply = await admission(request, self.connectors)
-        if reply is not None:
-            raise Refused(reply)
-        if self.connectors:
-            return base44.connection(self.connectors[0])
-        user = await base44.user()
-        assert user is not None
-        return user
+        outcome = await admission(request, self.connectors)
+        if isinstance(outcome, Reply):
+            raise Refused(outcome)
+        return base44.connection(self.connectors[0]) if self.connectors else outcome
 
 
 class AppUserRequired(DependsParameter):

@@ -19,7 +19,7 @@ from flask import Flask
 
 from ._context import Context
 from ._engine import Engine
-from ._flask_guards import answer_errors, app_user_connected, app_user_required
+from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
 from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
 from ._sync.client import Base44
 from .errors import ConfigurationError
@@ -78,6 +78,7 @@ class Base44Extension:
         engine = Engine(settings, self._transport)
         app.extensions[_KEY] = engine
         answer_errors(app)
+        check_guards(app, settings)
         takes_out = settings.platform_headers == "trust"
 
         class Base44Request(app.request_class):  # type: ignore[misc,name-defined]

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._engine import Engine
 from ._guards import check_views
-from ._starlette_guards import answer_errors, app_user_connected, app_user_required, guarded_views
+from ._starlette_guards import app_user_connected, app_user_required, guarded_views
 from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, take_out
 from .errors import ConfigurationError
 from .settings import Settings
@@ -42,6 +42,8 @@ class Base44Middleware:
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
     """
 
+    provides_base44 = True
+
     def __init__(
         self,
         app: ASGIApp,
@@ -56,7 +58,6 @@ class Base44Middleware:
             self._engine = Engine(Settings.load(settings), transport)
         except ConfigurationError as error:
             self._error = error.message
-        answer_errors(app)
         self._takes_out = self._engine is not None and self._engine.settings.platform_headers == "trust"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -80,13 +81,15 @@ class Base44Middleware:
             scope[KEY] = attached
         else:
             scope = {**scope, KEY: attached}  # the outer app's requests keep their own
+        if scope["type"] == "websocket":
+            send = _noting_accept(attached, send)
         await self.app(scope, receive, send)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         engine, problem = self._engine, self._error
         if engine is not None:
             try:
-                check_views(guarded_views(scope.get("app")), engine.settings)
+                check_views(guarded_views(scope.get("app") or self.app), engine.settings)
             except ConfigurationError as error:
                 problem = error.message
         if engine is None or problem is not None:
@@ -100,3 +103,14 @@ class Base44Middleware:
             await send(message)
 
         await self.app(scope, receive, close_last)
+
+
+def _noting_accept(attached: Attached, send: Send) -> Send:
+    """A WebSocket that the app accepted can no longer be denied, only closed."""
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            attached.accepted = True
+        await send(message)
+
+    return sending

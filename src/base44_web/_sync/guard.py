@@ -27,6 +27,8 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
     """
     identifiers = [context.engine.settings.guarded_id(connector) for connector in connectors]
     wire.user_token(context.caller)
+    users = context.engine.users
+    remembered = users.recall(context.caller) is not None
 
     def identify() -> AppUser | Connection:
         user = Base44._for(context).user()
@@ -42,6 +44,9 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
         raise user
     for identifier, connection in zip(identifiers, found, strict=False):
         if isinstance(connection, AuthenticationError | PermissionDeniedError):
+            if remembered:
+                users.forget(context.caller)
+                identify()  # raises if it is the user whom the platform refuses by now
             # The platform has just verified the user, so it is the service token that it refuses.
             raise ServiceRoleUnavailableError(
                 "The platform refused the service role: check service_token (BASE44_SERVICE_TOKEN) and app_id.",

@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.urls import NoReverseMatch, reverse
 
 from .._async.guard import admit as admit_awaiting
-from .._guards import check_connectors, mark
+from .._guards import check_connectors, check_function, is_awaiting, mark
 from .._pages import render
 from .._replies import Reply, Visit, mounted_path, refuse
 from .._sync.guard import admit
@@ -55,11 +55,9 @@ def app_user_connected(*connectors: str) -> Callable[[V], V]:
 
 
 def _guard(view: V, connectors: tuple[str, ...]) -> V:
-    if not callable(view) or isinstance(view, type):
-        raise TypeError(
-            "A guard goes on a view function; on a class through method_decorator(…, name='dispatch'), "
-            "on urlpatterns around the view."
-        )
+    if isinstance(view, type):
+        raise TypeError(f"Guard the class {view.__name__} through method_decorator(…, name='dispatch').")
+    check_function(view)
 
     async def awaiting(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
@@ -69,7 +67,8 @@ def _guard(view: V, connectors: tuple[str, ...]) -> V:
         answer = view(*args, **kwargs)
         return await answer if inspect.isawaitable(answer) else answer
 
-    if iscoroutinefunction(view):  # pyright: ignore[reportDeprecated] - Python 3.11 knows asgiref's mark only so
+    # Python 3.11 knows asgiref's mark only through asgiref.
+    if is_awaiting(view) or iscoroutinefunction(view):  # pyright: ignore[reportDeprecated]
 
         @functools.wraps(view)
         async def guarded_awaiting(*args: Any, **kwargs: Any) -> Any:
@@ -104,8 +103,12 @@ def _request(args: tuple[Any, ...]) -> HttpRequest:
 
 def _is_async_dispatch(view: Any) -> bool:
     """Whether this is the `dispatch` of an async class-based view: a plain `def`, which WSGI calls outside the loop."""
-    method = getattr(view, "func", view)  # method_decorator passes a partial
-    return bool(getattr(getattr(method, "__self__", None), "view_is_async", False))
+    while view is not None:  # through other guards, to the partial that method_decorator passes
+        method = getattr(view, "func", view)
+        if getattr(getattr(method, "__self__", None), "view_is_async", False):
+            return True
+        view = getattr(view, "__wrapped__", None)
+    return False
 
 
 def _in_event_loop() -> bool:

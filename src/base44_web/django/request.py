@@ -23,11 +23,8 @@ class HttpRequest(DjangoHttpRequest):
     """Django's request, as the middleware leaves it; for annotations."""
 
     if TYPE_CHECKING:
-
-        @property
-        def base44(self) -> Base44:
-            """The client for this request's app user; `.aio` in async views."""
-            raise NotImplementedError
+        base44: Base44
+        """The client for this request's app user; `.aio` in async views."""
 
 
 def get_base44(request: DjangoHttpRequest) -> Base44:

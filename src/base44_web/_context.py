@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING, Final, final
 
 from ._engine import Engine
+from ._fields import is_bearer_token, veil
 from ._incoming import Caller, DataEnv, Incoming, configured_caller, read_caller
 from ._message import Response
 from ._secret import Opaque, Secret
@@ -13,7 +14,7 @@ from ._transport import AsyncTransport
 from ._values import Connection
 from ._wire import Call, T
 from .errors import Base44Error, ConfigurationError
-from .settings import Settings, is_bearer_token, veil
+from .settings import Settings
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
@@ -93,8 +94,12 @@ class Context(Opaque):
         caller = self._caller
         if caller is None:
             assert self._incoming is not None
-            caller = self._caller = read_caller(self._incoming, self.engine.settings)
+            caller = self._caller = read_caller(self._incoming, self.engine.settings, self.engine.seal)
         return caller
+
+    def for_caller(self, caller: Caller) -> Context:
+        """The same request for somebody else: who signs in with it."""
+        return Context(self.engine, caller, loop_per_request=self._loop_per_request)
 
     @property
     def incoming(self) -> Incoming:

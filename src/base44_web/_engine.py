@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, final
 from ._identity import KnownUsers
 from ._message import Request, Response
 from ._secret import Opaque
+from ._session import Seal
 from ._transport import AsyncTransport, Transport, TransportFactory, transport_factory
 from .settings import Settings
 
@@ -30,13 +31,14 @@ class Engine(Opaque):
     generator, which `asyncio.run`, and every server that ends its loop properly, closes (`loop.shutdown_asyncgens`).
     """
 
-    __slots__ = ("__weakref__", "_factory", "_inherited", "_loops", "_pool", "settings", "users")
+    __slots__ = ("__weakref__", "_factory", "_inherited", "_loops", "_pool", "seal", "settings", "users")
 
     def __init__(
         self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
     ) -> None:
         self.settings = settings
         self.users = KnownUsers(settings.identity_ttl)
+        self.seal = Seal(settings.session_secret) if "session" in settings.token_sources else None
         self._factory = transport_factory(transport)
         self._pool = _Pool(self._factory)
         weakref.finalize(self, _Pool.close, self._pool)

@@ -129,7 +129,7 @@ def visit_of_request() -> Visit:
     context = get_base44()._context
     settings = context.engine.settings
     here = path_and_query(request.root_path.rstrip("/") + request.path, request.query_string.decode("latin-1"))
-    return Visit(context.incoming, here, _Links(settings), settings)
+    return Visit(context.incoming, here, _Links(settings), settings, home=f"{request.root_path.rstrip('/')}/")
 
 
 @dataclass(frozen=True, slots=True)

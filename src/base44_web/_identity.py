@@ -2,36 +2,19 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import threading
 import time
 from hashlib import sha256
-from typing import Any, Final, cast, final
+from typing import Final, final
 
 from cachetools import TLRUCache
 
+from ._claims import expiry
 from ._incoming import Caller
-from ._secret import Opaque, Secret
+from ._secret import Opaque
 from ._values import AppUser
 
 _MOST: Final = 10_000  # users
-
-
-def expiry(token: Secret) -> float | None:
-    """The `exp` that a JWT claims (RFC 7519 §4.1.4), in seconds since 1970, or `None`. Nothing is verified."""
-    parts = token.reveal().split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (ValueError, RecursionError, binascii.Error):
-        return None
-    value: object = cast(dict[str, Any], claims).get("exp") if isinstance(claims, dict) else None
-    return (
-        float(value) if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15 else None
-    )
 
 
 @final

@@ -11,10 +11,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, final
 
+from ._fields import TokenSource, is_app_id, is_bearer_token
 from ._secret import Opaque, Secret
+from ._session import COOKIE, Seal
 from ._urls import parse_origin, same_host
 from .errors import AuthenticationError, BadRequestError, Base44Error, ConfigurationError, PermissionDeniedError
-from .settings import Settings, is_app_id, is_bearer_token
+from .settings import Settings
 
 DataEnv: TypeAlias = Literal["dev", "prod"]
 
@@ -23,15 +25,17 @@ API_URL: Final = "base44-api-url"
 SERVICE: Final = "base44-service-authorization"
 STATE: Final = "base44-state"
 DATA_ENV: Final = "x-data-env"
+SUBPROTOCOL: Final = "sec-websocket-protocol"
 # All that is ever read of a request.
 HEADERS: Final = frozenset(
-    {"accept", "authorization", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode"}
+    {"accept", "authorization", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode", SUBPROTOCOL}
     | {APP_ID, API_URL, SERVICE, STATE, DATA_ENV}
 )
 # With platform_headers="trust" these are taken out of the framework's own request (no error page may show them).
 TAKEN_OUT: Final = frozenset((SERVICE, STATE))
 _TAKEN_OUT_OCTETS: Final = frozenset(name.encode() for name in TAKEN_OUT)
 
+SUBPROTOCOL_PREFIX: Final = "base44.bearer."
 MAX_TOKEN_LENGTH: Final = 8192  # bytes; servers accept headers of 8 to 64 KiB
 _SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 _STATE = re.compile(r"[ -~]+")
@@ -104,8 +108,8 @@ def take_out_of_scope(scope: Any) -> None:
         scope["headers"] = kept
 
 
-def read_caller(incoming: Incoming, settings: Settings) -> Caller:
-    """Who is asking.
+def read_caller(incoming: Incoming, settings: Settings, seal: Seal | None = None) -> Caller:
+    """Who is asking. `seal` opens the session's cookie, where that is a source.
 
     Raises:
         AuthenticationError: a token is there but malformed. It never falls through to another source.
@@ -113,10 +117,32 @@ def read_caller(incoming: Incoming, settings: Settings) -> Caller:
         PermissionDeniedError: a token from a cookie without proof of same origin.
         ConfigurationError: a token cookie over https whose name does not begin with `__Host-`.
     """
-    token = _read_token(incoming, settings)
+    token, app_id = _read_token(incoming, settings, seal)
+    caller = caller_with(incoming, settings, token)
+    if app_id is not None and app_id != caller.app_id:
+        raise AuthenticationError("The session is of another app.", code="session_ended", visitor=True)
+    return caller
+
+
+def caller_with(incoming: Incoming, settings: Settings, token: Secret | None) -> Caller:
+    """A caller with a token from elsewhere; app, server and service token are the request's.
+
+    Raises:
+        BadRequestError: trusted platform headers that make no sense or contradict the settings.
+    """
     if settings.platform_headers == "trust":
         return _trusted_caller(incoming, settings, token)
     return configured_caller(settings, token)
+
+
+def require_same_origin(incoming: Incoming, settings: Settings) -> None:
+    """What a session asks for before it begins or ends.
+
+    Raises:
+        PermissionDeniedError: there is no proof that the request comes from a page of this origin.
+    """
+    if _cookie_proof(incoming, settings) != "accepted":
+        raise _no_proof("This request begins or ends a session")
 
 
 def _bad_request(message: str, *, code: str) -> BadRequestError:
@@ -146,13 +172,36 @@ def configured_caller(
 # --- the app user's token
 
 
-def _read_token(incoming: Incoming, settings: Settings) -> Secret | None:
+def _read_token(incoming: Incoming, settings: Settings, seal: Seal | None) -> tuple[Secret | None, str | None]:
+    """The token, and, where it was sealed, the app it was sealed for."""
     values = incoming.all("authorization")
     if values:
-        return _checked(_parse_bearer(values, "Authorization"), AuthenticationError, "malformed_authorization")
-    if "cookie" in settings.token_sources:
-        return _read_cookie(incoming, settings)
-    return None
+        return _checked(_parse_bearer(values, "Authorization"), AuthenticationError, "malformed_authorization"), None
+    for source in settings.token_sources:
+        value = _from_source(source, incoming, settings)
+        if value is None:
+            continue
+        if source != "session":
+            return value, None
+        assert seal is not None
+        sealed = seal.open(value)
+        if sealed is None:
+            raise AuthenticationError("The session has ended; sign in again.", code="session_ended", visitor=True)
+        return sealed
+    return None, None
+
+
+def _from_source(source: TokenSource, incoming: Incoming, settings: Settings) -> Secret | None:
+    match source:
+        case "cookie":
+            return _read_cookie(incoming, settings, settings.cookie_name)
+        case "session":
+            return _read_cookie(incoming, settings, COOKIE)
+        case "subprotocol" if incoming.websocket:
+            offered = _parse_subprotocols(incoming.all(SUBPROTOCOL))
+            return _checked(offered, AuthenticationError, "malformed_subprotocol")
+        case _:
+            return None
 
 
 def _parse_bearer(values: list[Secret], header: str) -> Secret | str | None:
@@ -179,27 +228,43 @@ def _checked(outcome: Secret | str | None, error: type[Base44Error], code: str) 
     return outcome
 
 
-def _read_cookie(incoming: Incoming, settings: Settings) -> Secret | None:
-    token = _checked(
-        _parse_cookie(incoming.all("cookie"), settings.cookie_name), AuthenticationError, "malformed_cookie"
-    )
+def _parse_subprotocols(headers: list[Secret]) -> Secret | str | None:
+    """The token that a WebSocket's client offers as a subprotocol: scripts can set no header there."""
+    found = [
+        word.strip(" \t").removeprefix(SUBPROTOCOL_PREFIX)
+        for header in headers
+        for word in header.reveal().split(",")
+        if word.strip(" \t").startswith(SUBPROTOCOL_PREFIX)
+    ]
+    if not found:
+        return None
+    if len(found) > 1 or len(found[0]) > MAX_TOKEN_LENGTH or not is_bearer_token(found[0]):
+        return f"The WebSocket must offer one subprotocol {SUBPROTOCOL_PREFIX}<token>."
+    return Secret(found[0])
+
+
+def _read_cookie(incoming: Incoming, settings: Settings, name: str) -> Secret | None:
+    token = _checked(_parse_cookie(incoming.all("cookie"), name), AuthenticationError, "malformed_cookie")
     if token is None:
         return None
-    if incoming.secure and not settings.cookie_name.startswith("__Host-"):
+    if incoming.secure and not name.startswith("__Host-"):
         raise ConfigurationError(
             f"cookie_name (BASE44_COOKIE_NAME) is {settings.cookie_name!r}: served over https it must start with "
             "__Host-, or another host of the same domain can set it."
         )
     proof = _cookie_proof(incoming, settings)
     if proof == "refused":
-        raise PermissionDeniedError(
-            "This request carries its token in a cookie, without proof that it comes from this site. "
-            "Send it from a page of this origin, add the page's origin to allowed_origins, or use an "
-            "Authorization header.",
-            code="cross_origin_cookie",
-            visitor=True,
-        )
+        raise _no_proof("This request carries its token in a cookie")
     return token if proof == "accepted" else None
+
+
+def _no_proof(what: str) -> PermissionDeniedError:
+    return PermissionDeniedError(
+        f"{what}, without proof that it comes from this site. Send it from a page of this origin, add the page's "
+        "origin to allowed_origins, or use an Authorization header.",
+        code="cross_origin_cookie",
+        visitor=True,
+    )
 
 
 def _parse_cookie(headers: list[Secret], name: str) -> Secret | str | None:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ._incoming import Incoming
 from ._secret import Opaque
+from ._static import VERSION
 from .errors import (
     AuthenticationError,
     BadRequestError,
@@ -81,24 +82,31 @@ class Visit:
         here: path and query of this request, as the browser has them.
         links: where the redirect views are.
         settings: the settings.
+        home: the path of the app itself.
+        forms: whether a form that a person submits counts as navigation: in our own views.
     """
 
     incoming: Incoming
     here: str
     links: Links
     settings: Settings = field(repr=False)
+    home: str = "/"
+    forms: bool = False
 
     @property
     def navigation(self) -> bool:
         """Whether a person's browser goes to this page, as against a script that fetches it."""
-        if self.incoming.websocket or self.incoming.method not in ("GET", "HEAD"):
+        methods = ("GET", "HEAD", "POST") if self.forms else ("GET", "HEAD")
+        if self.incoming.websocket or self.incoming.method not in methods:
             return False
         mode = self.incoming.one("sec-fetch-mode")
         return "text/html" in (self.incoming.one("accept") or "") if mode is None else mode == "navigate"
 
 
 @dataclass(frozen=True, slots=True)
-class _Situation:
+class Situation:
+    """What a visitor can be told, and how."""
+
     slug: str
     status: int
     title: str
@@ -106,21 +114,24 @@ class _Situation:
     challenge: str | None = None
 
 
-_NO_TOKEN = _Situation("sign-in-required", 401, "Please sign in", "This page is for users who are signed in.", "Bearer")
-_BAD_TOKEN = _Situation(
+_NO_TOKEN = Situation("sign-in-required", 401, "Please sign in", "This page is for users who are signed in.", "Bearer")
+_BAD_TOKEN = Situation(
     "invalid-token", 401, "Please sign in again", "Your sign-in is no longer valid.", 'Bearer error="invalid_token"'
 )
-_CROSS_ORIGIN = _Situation(
+OTHER_USER = Situation(
+    "other-user", 409, "Another user has signed in", "This page was made for somebody else. Reload it, and try again."
+)
+_CROSS_ORIGIN = Situation(
     "cross-origin-cookie", 403, "This request came from another site", "Go back to the app, and try again from there."
 )
-_BAD_REQUEST = _Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
-_NOT_CONNECTED = _Situation(
+_BAD_REQUEST = Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
+_NOT_CONNECTED = Situation(
     "not-connected", 403, "Not connected yet", "Connect your account first; then this page can be shown."
 )
-_NO_SERVICE_ROLE = _Situation(
+_NO_SERVICE_ROLE = Situation(
     "service-role-unavailable", 503, "Not available right now", "This page cannot be shown. We are looking into it."
 )
-_PLATFORM = _Situation(
+_PLATFORM = Situation(
     "platform-unavailable", 503, "Not available right now", "This did not work. Please try again in a moment."
 )
 
@@ -137,17 +148,17 @@ def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
     if isinstance(error, NotConnectedError) and error.connector is not None:
         return _not_connected(error.connector, visit)
     if error.visitor:
-        return _told(_visitor_situation(error), visit)
+        return told(_visitor_situation(error), visit)
     if not guarded:
         return None
     if isinstance(error, ConfigurationError):
         logger.error("A guard cannot let anybody pass: %s", error)
-        return _told(_NO_SERVICE_ROLE, visit)
+        return told(_NO_SERVICE_ROLE, visit)
     logger.warning("A guard could not ask the platform: %s", error)
-    return _told(_PLATFORM, visit, {"Retry-After": str(_retry_after(error))})
+    return told(_PLATFORM, visit, {"Retry-After": str(_retry_after(error))})
 
 
-def _visitor_situation(error: Base44Error) -> _Situation:
+def _visitor_situation(error: Base44Error) -> Situation:
     if isinstance(error, PermissionDeniedError):
         return _CROSS_ORIGIN
     if isinstance(error, BadRequestError):
@@ -169,21 +180,34 @@ def _not_connected(connector_id: str, visit: Visit) -> Reply:
         return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
     status = visit.links.path("status", connector) if connector else None
     more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
-    return _told(_NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
+    return told(_NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
 
 
-def _told(
-    situation: _Situation, visit: Visit, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+def told(
+    situation: Situation, visit: Visit, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
 ) -> Reply:
+    """A situation as a page for a person, or as a problem for a script."""
     extra = dict(headers or {})
     if situation.challenge is not None:
         extra["WWW-Authenticate"] = situation.challenge
     if visit.navigation:
         sign_in = visit.settings.sign_in_url if situation.status == 401 else None
-        style = visit.links.path("style") or ""
-        values = {"title": situation.title, "text": situation.text, "sign_in": sign_in or "", "style": style}
-        return page_reply(situation.status, Page("message", values), extra)
+        return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in or "")
     return problem(situation.status, situation.slug, situation.title, situation.text, extra, more)
+
+
+def message_page(
+    status: int, title: str, text: str, visit: Visit, headers: Mapping[str, str] | None = None, *, sign_in: str = ""
+) -> Reply:
+    """A page that says one thing."""
+    values = {"title": title, "text": text, "sign_in": sign_in, "style": asset(visit.links, "style")}
+    return page_reply(status, Page("message", values), headers)
+
+
+def asset(links: Links, view: str) -> str:
+    """The address of our script or style sheet, of this very version, or nothing where the views are not mounted."""
+    path = links.path(view)
+    return "" if path is None else f"{path}?v={VERSION}"
 
 
 def problem(
@@ -205,11 +229,18 @@ def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, s
     return Reply(status, {**private_headers(), "Content-Type": "application/json", **(headers or {})}, content)
 
 
-def page_reply(status: int, page: Page, headers: Mapping[str, str] | None = None, *, form_action: str = "") -> Reply:
-    """A page, with headers under which it runs no script but ours, and nobody frames it."""
+def page_reply(status: int, page: Page, headers: Mapping[str, str] | None = None, *, provider: str = "") -> Reply:
+    """A page, with headers under which it runs no script but ours, and nobody frames it.
+
+    Args:
+        status: HTTP status.
+        page: the page.
+        headers: more headers.
+        provider: where its form may lead beyond https: the emulator, on loopback.
+    """
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        f"form-action 'self' https:{form_action}; frame-ancestors 'none'; base-uri 'none'"
+        f"form-action 'self' https:{provider and f' {provider}'}; frame-ancestors 'none'; base-uri 'none'"
     )
     protection = {
         "Content-Type": "text/html; charset=utf-8",

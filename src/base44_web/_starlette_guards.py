@@ -115,7 +115,7 @@ def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any
         try:
             admit_blocking(get_base44(asking)._context, connectors)
         except Base44Error as error:
-            return response(_refusal(error, asking))
+            return response(_refusal(error, asking), asking)
         return view(*args, **kwargs)
 
     return guarded_blocking
@@ -140,9 +140,14 @@ def _refusal(error: Base44Error, connection: HTTPConnection) -> Reply:
 def visit_of(connection: HTTPConnection) -> Visit:
     """What a reply depends on."""
     scope = connection.scope
-    here = path_and_query(scope["path"], scope.get("query_string", b"").decode("latin-1"))
+    root = _root(scope)
+    path: str = scope["path"]
+    if root and path != root and not path.startswith(f"{root}/"):
+        path = root + path  # a proxy took the root path away
+    here = path_and_query(path, scope.get("query_string", b"").decode("latin-1"))
     context = get_base44(connection)._context
-    return Visit(context.incoming, here, _Links(scope, context.engine.settings), context.engine.settings)
+    settings = context.engine.settings
+    return Visit(context.incoming, here, _Links(scope, settings), settings, home=f"{root}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,13 +162,32 @@ class _Links:
             found = provider.url_path_for(f"base44-{view}", **parameters)  # type: ignore[union-attr]
         except (NoMatchFound, AttributeError):
             return mounted_path(self.settings, view, connector)
-        return str(self.scope.get("app_root_path", self.scope.get("root_path", "")) + found)
+        return _root(self.scope) + str(found)
 
 
-def response(reply: Reply) -> Response:
-    """A reply as Starlette's response."""
-    body = render(reply.page).encode() if reply.page is not None else reply.body
+def _root(scope: Scope) -> str:
+    root: str = scope.get("app_root_path", scope.get("root_path", ""))
+    return root.rstrip("/")
+
+
+def response(reply: Reply, connection: HTTPConnection) -> Response:
+    """A reply as Starlette's response; a page through the middleware's `templates`, if they have one of its name."""
+    body: str | bytes = reply.body
+    if reply.page is not None:
+        template = _template(connection.scope.get(KEY), reply.page.name)
+        body = render(reply.page) if template is None else template.render(reply.page.values)
     return Response(body, reply.status, dict(reply.headers))
+
+
+def _template(attached: Any, name: str) -> Any:
+    if not isinstance(attached, Attached) or attached.templates is None:
+        return None
+    from jinja2 import TemplateNotFound
+
+    try:
+        return attached.templates.get_template(f"base44_web/{name}.html")
+    except TemplateNotFound:
+        return None
 
 
 async def deliver(reply: Reply, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,9 +195,9 @@ async def deliver(reply: Reply, scope: Scope, receive: Receive, send: Send) -> N
     attached = scope.get(KEY)
     accepted = isinstance(attached, Attached) and attached.accepted
     if scope["type"] == "http":
-        await response(reply)(scope, receive, send)
+        await response(reply, HTTPConnection(scope))(scope, receive, send)
     elif not accepted and "websocket.http.response" in scope.get("extensions", {}):
-        await WebSocket(scope, receive, send).send_denial_response(response(reply))
+        await WebSocket(scope, receive, send).send_denial_response(response(reply, HTTPConnection(scope)))
     else:
         await send({"type": "websocket.close", "code": 1008, "reason": f"refused with status {reply.status}"})
 
@@ -212,7 +236,7 @@ async def _answer(connection: Any, reply: Reply) -> Response | None:
     if isinstance(connection, WebSocket):
         await deliver(reply, connection.scope, connection.receive, connection.send)
         return None
-    return response(reply)
+    return response(reply, connection)
 
 
 HANDLERS.update({Refused: _answer_refused, Base44Error: _answer_error})

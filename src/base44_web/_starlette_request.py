@@ -17,6 +17,9 @@ from ._incoming import HEADERS, Incoming, take_out_of_scope
 from ._secret import Opaque
 from .errors import MiddlewareMissingError
 
+if TYPE_CHECKING:
+    from starlette.templating import Jinja2Templates
+
 KEY = "base44"
 # The guards' module puts its exception handlers here.
 HANDLERS: dict[type[Exception], Callable[..., Any]] = {}
@@ -72,10 +75,11 @@ class Attached(Opaque):
     It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
     """
 
-    __slots__ = ("_client", "_engine", "accepted", "incoming")
+    __slots__ = ("_client", "_engine", "accepted", "incoming", "templates")
 
-    def __init__(self, engine: Engine, incoming: Incoming | None) -> None:
+    def __init__(self, engine: Engine, incoming: Incoming | None, templates: Jinja2Templates | None = None) -> None:
         self._engine = engine
+        self.templates = templates
         self.incoming = incoming
         self.accepted = False  # a WebSocket, by the app
         self._client: AsyncBase44 | None = None

@@ -15,7 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
-from fastapi import Depends
+from fastapi import APIRouter, Depends
 from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
@@ -26,7 +26,7 @@ from ._replies import Reply
 from ._starlette_guards import Refused, admission
 from ._sync.client import Base44
 from ._values import AppUser, Connection
-from .starlette import Base44Middleware, Request, WebSocket, get_base44
+from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
 
 __all__ = [
     "AppUserConnection",
@@ -36,6 +36,7 @@ __all__ = [
     "Request",
     "SyncBase44Client",
     "WebSocket",
+    "connect_router",
     "get_base44",
     "guard_responses",
 ]
@@ -104,6 +105,16 @@ class AppUserConnection(DependsParameter):
 
     def __init__(self, connector: str) -> None:
         super().__init__(_Guard(check_connectors((connector,), "AppUserConnection")))
+
+
+def connect_router() -> APIRouter:
+    """The redirect views: `app.include_router(connect_router(), prefix="/base44")`; see `connect_routes`.
+
+    They are for browsers, and so not in OpenAPI.
+    """
+    router = APIRouter()
+    router.routes.extend(connect_routes())
+    return router
 
 
 _PROBLEM: Final = {"application/problem+json": {"schema": {"type": "object"}}}

@@ -13,14 +13,17 @@ def channels():
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
 from ._context import Context
 from ._engine import Engine
+from ._fields import veil
 from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
 from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
+from ._flask_views import blueprint
 from ._sync.client import Base44
 from .errors import ConfigurationError
 from .settings import Settings
@@ -46,7 +49,8 @@ class Base44Extension:
     """The Flask extension, for one app or, through `init_app`, for any number.
 
     Settings come from `app.config["BASE44_<FIELD>"]`, then from the environment; a key of that form that is no setting
-    is an error. The app's `request_class` gets a `base44`; an app with a request class of its own sets it first.
+    is an error. The redirect views are at `BASE44_URL_PREFIX` (`"/base44"`; `None`: nowhere), as the blueprint
+    `base44`. The app's `request_class` gets a `base44`; an app with a request class of its own sets it first.
 
     Args:
         app: the app; leave it out in an application factory, and call `init_app` there.
@@ -74,11 +78,15 @@ class Base44Extension:
         """
         if _KEY in app.extensions:
             raise ConfigurationError("Base44Extension is set up for this app already.")
-        settings = Settings.load(self._settings, _from_config(app.config))
+        config = _from_config(app.config)
+        prefix = config.pop("url_prefix", "/base44")
+        settings = Settings.load(self._settings, config, _secret_key(app.config))
         engine = Engine(settings, self._transport)
         app.extensions[_KEY] = engine
         answer_errors(app)
         check_guards(app, settings)
+        if prefix is not None:
+            app.register_blueprint(blueprint(prefix))
         takes_out = settings.platform_headers == "trust"
 
         class Base44Request(app.request_class):  # type: ignore[misc,name-defined]
@@ -95,6 +103,13 @@ class Base44Extension:
                 return client
 
         app.request_class = Base44Request
+
+
+def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
+    if not config.get("SECRET_KEY"):
+        return {}
+    return {"session_secret": [veil(config["SECRET_KEY"]), *map(veil, config.get("SECRET_KEY_FALLBACKS") or ())]}
 
 
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -18,15 +18,27 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from ._engine import Engine
 from ._guards import check_views
+from ._incoming import SUBPROTOCOL_PREFIX
 from ._starlette_guards import app_user_connected, app_user_required, guarded_views
 from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, take_out
+from ._starlette_views import connect_routes
 from .errors import ConfigurationError
 from .settings import Settings
 
 if TYPE_CHECKING:
+    from starlette.templating import Jinja2Templates
+
     from ._transport import AsyncClient, SyncClient, TransportFactory
 
-__all__ = ["Base44Middleware", "Request", "WebSocket", "app_user_connected", "app_user_required", "get_base44"]
+__all__ = [
+    "Base44Middleware",
+    "Request",
+    "WebSocket",
+    "app_user_connected",
+    "app_user_required",
+    "connect_routes",
+    "get_base44",
+]
 
 
 class Base44Middleware:
@@ -40,6 +52,7 @@ class Base44Middleware:
         app: the ASGI app.
         settings: the settings; what they leave out, or all, comes from `BASE44_*`.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
+        templates: where pages of yours are looked for: `base44_web/connect.html` and `base44_web/message.html`.
     """
 
     provides_base44 = True
@@ -50,8 +63,10 @@ class Base44Middleware:
         *,
         settings: Settings | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        templates: Jinja2Templates | None = None,
     ) -> None:
         self.app = app
+        self._templates = templates
         self._error: str | None = None
         self._engine: Engine | None = None
         try:
@@ -76,14 +91,24 @@ class Base44Middleware:
         if self._takes_out:
             # An outer middleware may have taken the headers out already.
             incoming = (outer.incoming if isinstance(outer, Attached) else None) or take_out(scope)
-        attached = Attached(self._engine, incoming)
+        attached = Attached(self._engine, incoming, self._templates)
         if outer is None:
             scope[KEY] = attached
         else:
             scope = {**scope, KEY: attached}  # the outer app's requests keep their own
         if scope["type"] == "websocket":
-            send = _noting_accept(attached, send)
+            send = _noting_accept(attached, send, self._subprotocol(scope))
         await self.app(scope, receive, send)
+
+    def _subprotocol(self, scope: Scope) -> str | None:
+        """Take the token out of the subprotocols offered, so that the app cannot answer with it."""
+        assert self._engine is not None
+        offered: list[str] = scope.get("subprotocols", [])
+        kept = [protocol for protocol in offered if not protocol.startswith(SUBPROTOCOL_PREFIX)]
+        if "subprotocol" not in self._engine.settings.token_sources or len(kept) == len(offered):
+            return None
+        scope["subprotocols"] = kept
+        return kept[0] if kept else None
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         engine, problem = self._engine, self._error
@@ -105,12 +130,17 @@ class Base44Middleware:
         await self.app(scope, receive, close_last)
 
 
-def _noting_accept(attached: Attached, send: Send) -> Send:
-    """A WebSocket that the app accepted can no longer be denied, only closed."""
+def _noting_accept(attached: Attached, send: Send, protocol: str | None) -> Send:
+    """A WebSocket that the app accepted can no longer be denied, only closed.
+
+    One whose client offered its token as a subprotocol is accepted with the other one: browsers want an answer.
+    """
 
     async def sending(message: Message) -> None:
         if message["type"] == "websocket.accept":
             attached.accepted = True
+            if protocol is not None and message.get("subprotocol") is None:
+                message = {**message, "subprotocol": protocol}
         await send(message)
 
     return sending

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Self, final
 
 from .. import _wire as wire
 from .._context import Context
+from .._fields import veil
 from .._incoming import DataEnv
 from .._secret import Opaque, Secret
 from .._urls import check_identifier
 from .._values import ApiResponse, AppUser, Connection, Method
-from ..settings import Settings, veil
+from ..settings import Settings
 
 if TYPE_CHECKING:
     from .._async.client import AsyncBase44

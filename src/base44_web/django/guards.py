@@ -14,7 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.template.exceptions import TemplateDoesNotExist
 from django.template.loader import render_to_string
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .._async.guard import admit as admit_awaiting
 from .._guards import check_connectors, check_function, is_awaiting, mark
@@ -139,7 +139,7 @@ def visit_of(request: HttpRequest) -> Visit:
     """What a reply depends on."""
     context = get_base44(request)._context
     settings = context.engine.settings
-    return Visit(context.incoming, request.get_full_path(), _Links(settings), settings)
+    return Visit(context.incoming, request.get_full_path(), _Links(settings), settings, home=get_script_prefix())
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
 
 from .._engine import Engine
+from .._fields import veil
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .guards import answer
@@ -81,4 +82,12 @@ def load_settings() -> Settings:
     values = cast(Mapping[object, Any], given) if isinstance(given, Mapping) else {0: given}
     if any(not isinstance(name, str) or name != name.upper() for name in values):
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
-    return Settings.load(None, {str(name).lower(): value for name, value in values.items()})
+    return Settings.load(None, {str(name).lower(): value for name, value in values.items()}, _secret_key())
+
+
+def _secret_key() -> dict[str, Any]:
+    """Django's own secret keys, wrapped: they seal the session if nothing else is given for that."""
+    try:
+        return {"session_secret": [veil(django_settings.SECRET_KEY), *map(veil, django_settings.SECRET_KEY_FALLBACKS)]}
+    except ImproperlyConfigured:  # there is none
+        return {}

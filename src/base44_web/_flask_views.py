@@ -1,0 +1,32 @@
+"""The redirect views as a Flask blueprint."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import Blueprint, Response, request
+
+from ._flask_guards import response, visit_of_request
+from ._flask_request import get_base44
+from ._sync.views import answer
+from ._views import MAX_BODY, VIEWS, Ask, View
+
+
+def blueprint(prefix: str) -> Blueprint:
+    """The redirect views, named `base44.connect` and so on."""
+    views = Blueprint("base44", __name__, url_prefix=prefix)
+    for view in VIEWS:
+        rule = "/" + view.path.replace("{", "<").replace("}", ">")
+        views.add_url_rule(rule, view.name, _asked(view), methods=list(view.methods))
+    return views
+
+
+def _asked(view: View) -> Callable[..., Response]:
+    def asked(connector: str | None = None) -> Response:
+        context = get_base44()._context
+        query = request.query_string.decode("latin-1")
+        # No local holds the body: it can be a token, and a traceback shows locals.
+        ask = Ask.of(view, visit_of_request(), connector, query, request.stream.read(MAX_BODY + 1))
+        return response(answer(context, ask))
+
+    return asked

@@ -1,0 +1,46 @@
+"""The redirect views as Starlette's routes."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from ._async.views import answer
+from ._starlette_guards import response, visit_of
+from ._starlette_request import get_base44
+from ._views import MAX_BODY, VIEWS, Ask, View
+
+
+def connect_routes() -> list[Route]:
+    """The redirect views, to be mounted: `Mount("/base44", routes=connect_routes())`.
+
+    `connect/{name}`, `status/{name}`, `disconnect/{name}`, `connect.js` and, with the token source `"session"`,
+    `session` and `session/logout`. `{name}` is one of `app_user_connectors`.
+    """
+    return [
+        Route(f"/{view.path}", _endpoint(view), methods=list(view.methods), name=f"base44-{view.name}")
+        for view in VIEWS
+    ]
+
+
+def _endpoint(view: View) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        context = get_base44(request)._context
+        query = request.scope["query_string"].decode("latin-1")
+        # No local holds the body: it can be a token, and a traceback shows locals.
+        ask = Ask.of(view, visit_of(request), request.path_params.get("connector"), query, await _body(request))
+        return response(await answer(context, ask), request)
+
+    return endpoint
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            break
+    return bytes(body[: MAX_BODY + 1])

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from django.http import HttpResponse, JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views import View
 
@@ -71,6 +71,7 @@ async def escape_awaiting(request: HttpRequest) -> None:
 
 
 urlpatterns = [
+    path("base44/", include("base44_web.django.urls")),
     path("sync/both", Both.as_view()),
     path("async/both", Both.as_view()),
     path("sync/guarded", guarded),

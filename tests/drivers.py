@@ -117,9 +117,9 @@ def starlette_app(kind: str, settings: Settings, transport: Any) -> Any:
     from starlette.applications import Starlette
     from starlette.middleware import Middleware
     from starlette.responses import JSONResponse, PlainTextResponse
-    from starlette.routing import Route
+    from starlette.routing import Mount, Route
 
-    from base44_web.starlette import Base44Middleware, Request, app_user_connected, app_user_required
+    from base44_web.starlette import Base44Middleware, Request, app_user_connected, app_user_required, connect_routes
 
     async def run(request: Request) -> JSONResponse:
         return JSONResponse(await run_async(lambda: request.base44, json.loads(request.headers["x-call"])))
@@ -166,6 +166,7 @@ def starlette_app(kind: str, settings: Settings, transport: Any) -> Any:
             Route("/guarded", guarded, methods=["GET", "POST"]),
             Route("/me", me, methods=["GET", "POST"]),
             Route("/escape", escape, methods=["GET", "POST"]),
+            Mount("/base44", routes=connect_routes()),
         ],
         middleware=[Middleware(Base44Middleware, settings=settings, transport=transport)],
     )
@@ -318,6 +319,14 @@ class Driver:
         transport = httpx2.WSGITransport(app=self.app)
         with httpx2.Client(transport=transport, base_url="http://testserver") as client:
             return client.request(method, self.path + path, headers=headers, content=body)
+
+    def send_view(self, method: str, path: str, headers: list[tuple[str, Any]], body: bytes = b"") -> httpx2.Response:
+        """A request to a path that is the same in every app."""
+        prefix, self.path = self.path, ""
+        try:
+            return self.request(method, path, headers, body)
+        finally:
+            self.path = prefix
 
     async def send(self, method: str, path: str, headers: list[tuple[str, Any]], body: bytes = b"") -> httpx2.Response:
         transport = httpx2.ASGITransport(app=self.app)

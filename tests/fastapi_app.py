@@ -13,6 +13,7 @@ from base44_web.fastapi import (
     Base44Client,
     Base44Middleware,
     SyncBase44Client,
+    connect_router,
     guard_responses,
 )
 from tests.drivers import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
@@ -25,6 +26,7 @@ Call = Annotated[str, Header(alias="x-call")]
 def make(kind: str, settings: Any, transport: Any) -> FastAPI:
     app = FastAPI()
     app.add_middleware(Base44Middleware, settings=settings, transport=transport)
+    app.include_router(connect_router(), prefix="/base44")
 
     async def run(base44: Base44Client, call: Call) -> Any:
         return JSONResponse(await run_async(lambda: base44, json.loads(call)))

@@ -120,9 +120,9 @@ class Ask(Opaque):
     def form(self) -> Mapping[str, list[str]]:
         """The body: a form, or a JSON object of strings."""
         text = self.body.decode("utf-8", "replace")
+        if not text.lstrip().startswith("{"):
+            return _fields(text)
         try:
-            if not text.lstrip().startswith("{"):
-                return parse_qs(text, max_num_fields=20)
             document = cast(dict[str, Any], json.loads(text))
         except (ValueError, RecursionError):
             return {}
@@ -130,13 +130,20 @@ class Ask(Opaque):
 
     def next(self) -> str:
         """Where to go when all is done: a path on this server."""
-        source = self.form if self.method == "POST" else parse_qs(self.query, max_num_fields=20, errors="strict")
+        source = self.form if self.method == "POST" else _fields(self.query)
         return safe_next(source.get("next", []), self.visit.home)
 
     def is_of(self, user: AppUser) -> bool:
         """Whether the page that asks was made for this user; scripts that send their token need not say."""
-        said = self.form.get("user") or parse_qs(self.query, max_num_fields=20).get("user") or [user.id]
+        said = self.form.get("user") or _fields(self.query).get("user") or [user.id]
         return said == [user.id]
+
+
+def _fields(encoded: str) -> dict[str, list[str]]:
+    try:
+        return parse_qs(encoded, max_num_fields=20)
+    except ValueError:  # more fields than any page of ours sends
+        return {}
 
 
 def safe_next(values: list[str], home: str) -> str:

@@ -1,0 +1,447 @@
+"""The redirect views: every answer, in every framework, sync and async."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+import httpx2
+import pytest
+
+from base44_web import AppUser, Settings
+from base44_web._views import safe_next
+from base44_web.testing import CALENDAR_ID, Emulator, Fault
+from tests.drivers import Driver
+
+Headers = list[tuple[str, str]]
+NAVIGATION = [("sec-fetch-mode", "navigate"), ("sec-fetch-site", "same-origin"), ("accept", "text/html,*/*")]
+FORM = ("content-type", "application/x-www-form-urlencoded")
+SECRET = "a session secret of more than 32 characters"
+
+# peers E-30, each as it stands in the query.
+EVIL_NEXTS = [
+    "//e", "///e", "/\\e", "\\\\e", "https:e", "javascript:alert(1)", "%09//e", "/%09/e", "/%0d%0aSet-Cookie:x=y",
+    "https://app@e", "https://app.e", "http:///e", "/%00", "/" + "a" * 10_000, "/a&next=/b", "e", "%2F%2Fe", "%2F%5Ce",
+    "/%250d%250aSet-Cookie:x", "/%252fe", "/%255ce", "/.//e", "/..//e", "%20/e", "/%20e", "/%C2%A0e", "/%E2%80%AEe", "%FF",
+    "", "?a", "/a" + "&x=1" * 30 + "%FF", "/a%0A", "/%7Fe", "data:text/html,x", "/;@e%5C@x",
+]  # fmt: skip
+GOOD_NEXTS = ["/", "/a", "/a/b?c=d&e=%2F", "/a%20b?q=//e", "/a#b", "/caf%C3%A9", "/~a/(b);c=d,e"]
+
+
+@pytest.fixture
+def settings(emulator: Emulator, platform: str) -> Settings:
+    return Settings(
+        app_id=emulator.app_id,
+        server_url=platform,
+        service_token=emulator.service_token,
+        app_user_connectors={"calendar": CALENDAR_ID, "other": "70a1b2c3d4e5f60718293a4c"},
+        connector_types={"calendar": "googlecalendar"},
+        token_sources=["header", "cookie", "session"],
+        session_secret=SECRET,
+        sign_in_url="/sign-in",
+        timeout=1,
+    )
+
+
+@pytest.fixture
+def ada(emulator: Emulator) -> AppUser:
+    return emulator.add_user("ada@test.example")
+
+
+@pytest.fixture
+def bearer(emulator: Emulator, ada: AppUser) -> Headers:
+    return [("authorization", f"Bearer {emulator.sign_in(ada)}")]
+
+
+@pytest.fixture
+def cookie(emulator: Emulator, ada: AppUser) -> Headers:
+    return [("cookie", f"base44_access_token={emulator.sign_in(ada)}")]
+
+
+class Views:
+    """The views of one driver's app."""
+
+    def __init__(self, driver: Driver) -> None:
+        self.driver = driver
+
+    def __call__(self, method: str, path: str, headers: Headers, body: str = "") -> httpx2.Response:
+        return self.driver.send_view(method, f"/base44/{path}", headers, body.encode())
+
+
+@pytest.fixture
+def view(driver: Driver) -> Views:
+    return Views(driver)
+
+
+def check_page(answer: httpx2.Response, status: int = 200) -> str:
+    assert answer.status_code == status, answer.text
+    headers = answer.headers
+    assert headers["content-type"] == "text/html; charset=utf-8"
+    assert headers["cache-control"] == "no-store"
+    assert headers["x-frame-options"] == "DENY"
+    assert headers["referrer-policy"] == "same-origin"
+    assert headers["cross-origin-opener-policy"] == "same-origin-allow-popups"
+    assert headers["cross-origin-resource-policy"] == "same-origin"
+    assert headers["x-content-type-options"] == "nosniff"
+    assert "Cookie" in headers["vary"]
+    policy = headers["content-security-policy"]
+    for directive in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"):
+        assert directive in policy
+    assert "<script>" not in answer.text
+    assert "style=" not in answer.text
+    assert " on" not in re.sub(r">[^<]*<", "><", answer.text)
+    return answer.text
+
+
+def check_problem(answer: httpx2.Response, status: int, slug: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.headers["cache-control"] == "no-store"
+    document: dict[str, Any] = answer.json()
+    assert document["type"] == f"urn:base44-web:{slug}"
+    return document
+
+
+# --- the page
+
+
+def test_page_names_service_and_account(view: Views, emulator: Emulator, cookie: Headers, platform: str) -> None:
+    answer = view("GET", "connect/calendar?next=/events%3Fa%3Db", [*cookie, *NAVIGATION])
+    page = check_page(answer)
+    assert "<title>Connect Google Calendar</title>" in page
+    assert "ada@test.example" in page
+    assert 'action="/base44/connect/calendar" target="_blank"' in page
+    assert 'href="/events?a=b"' in page
+    assert f"form-action 'self' https: {platform};" in answer.headers["content-security-policy"]
+    assert not any(request.target.endswith("initiate") for request in emulator.requests)
+
+
+def test_page_of_somebody_connected(view: Views, emulator: Emulator, ada: AppUser, cookie: Headers) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    page = check_page(view("GET", "connect/calendar?next=/events", [*cookie, *NAVIGATION]))
+    assert "<title>Google Calendar is connected</title>" in page
+    assert 'action="/base44/disconnect/calendar"' in page
+
+
+def test_page_of_somebody_unknown(view: Views, emulator: Emulator) -> None:
+    answer = view("GET", "connect/calendar", NAVIGATION)
+    page = check_page(answer, 401)
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert '<a class="button" href="/sign-in">' in page
+    assert emulator.requests == []
+
+
+def test_page_where_only_its_script_can_know_the_user(driver_name: str, settings: Settings, bearer: Headers) -> None:
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    driver = Driver(driver_name, Settings(**{**given, "token_sources": ["header"]}))
+    view = Views(driver)
+    try:
+        page = check_page(view("GET", "connect/calendar", NAVIGATION))
+        assert 'src="/base44/connect.js?v=' in page
+        found = view("GET", "connect/calendar", [*bearer, ("accept", "application/json")])
+        assert found.json() == {"account": "ada@test.example", "user": found.json()["user"], "connected": False}
+        check_problem(view("GET", "connect/calendar", []), 401, "sign-in-required")
+        check_problem(view("POST", "session", [("sec-fetch-site", "same-origin")], "token=x"), 404, "unknown-connector")
+    finally:
+        driver.close()
+
+
+def test_page_escapes(view: Views, emulator: Emulator) -> None:
+    mallory = emulator.add_user('"><script>alert(1)</script>@test.example')
+    cookie = [("cookie", f"base44_access_token={emulator.sign_in(mallory)}")]
+    page = check_page(view("GET", "connect/calendar?next=/%22%3E%3Cb%3E", [*cookie, *NAVIGATION]))
+    assert "<b>" not in page.replace("<b data-account>", "")
+    assert 'href="/&quot;&gt;&lt;b&gt;"' in page
+
+
+@pytest.mark.parametrize("value", EVIL_NEXTS)
+def test_evil_next(view: Views, cookie: Headers, value: str) -> None:
+    raw = quote(value, safe="%&=/")
+    page = check_page(view("GET", f"connect/calendar?next={raw}", [*cookie, *NAVIGATION]))
+    assert 'data-next="/"' in page
+    assert re.findall(r'<a href="([^"]*)"', page) == ["/"]
+
+
+@pytest.mark.parametrize("value", GOOD_NEXTS)
+def test_good_next(view: Views, cookie: Headers, value: str) -> None:
+    page = check_page(view("GET", f"connect/calendar?next={quote(value, safe='')}", [*cookie, *NAVIGATION]))
+    assert f'data-next="{value.replace("&", "&amp;")}"' in page
+
+
+def test_next_is_never_none() -> None:
+    assert safe_next([], "/app/") == "/app/"
+    assert safe_next(["/a", "/a"], "/app/") == "/app/"
+
+
+# --- starting
+
+
+def test_start_sends_the_browser_to_the_provider(
+    view: Views, emulator: Emulator, ada: AppUser, cookie: Headers
+) -> None:
+    answer = view("POST", "connect/calendar", [*cookie, *NAVIGATION, FORM], f"user={ada.id}")
+    assert answer.status_code == 303
+    assert "/provider/consent?state=" in answer.headers["location"]
+    assert answer.headers["cache-control"] == "no-store"
+    assert answer.content == b""
+
+
+def test_start_for_a_script(view: Views, bearer: Headers, cookie: Headers) -> None:
+    answer = view("POST", "connect/calendar", [*bearer, ("accept", "application/json")])
+    assert list(answer.json()) == ["redirect_url"]
+    assert answer.headers["cache-control"] == "no-store"
+    # A script that merely has the visitor's cookie never sees the URL.
+    with_cookie = [*cookie, ("accept", "application/json"), ("sec-fetch-site", "same-origin")]
+    assert view("POST", "connect/calendar", with_cookie).status_code == 303
+
+
+def test_start_of_somebody_connected(
+    view: Views, emulator: Emulator, ada: AppUser, bearer: Headers, cookie: Headers
+) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    answer = view("POST", "connect/calendar", [*bearer, ("accept", "application/json")])
+    assert answer.json() == {"redirect_url": None, "connected": True}
+    page = check_page(view("POST", "connect/calendar", [*cookie, *NAVIGATION, FORM], f"user={ada.id}"))
+    assert "You can close this window" in page
+
+
+@pytest.mark.parametrize("path", ["connect/calendar", "disconnect/calendar", "session", "session/logout"])
+def test_other_sites_start_nothing(view: Views, emulator: Emulator, cookie: Headers, path: str) -> None:
+    for proof in (
+        [("sec-fetch-site", "cross-site")], [("sec-fetch-site", "same-site")], [("origin", "null")], [],
+        [("origin", "https://evil.example")], [("origin", "http://testserver.evil.example")],
+    ):  # fmt: skip
+        answer = view("POST", path, [*cookie, *proof, ("accept", "text/html"), FORM], "token=a.b.c")
+        assert answer.status_code == 403
+        assert "set-cookie" not in answer.headers
+    assert emulator.requests == []
+
+
+def test_other_sites_read_nothing(view: Views, emulator: Emulator, cookie: Headers) -> None:
+    for path in ("status/calendar", "connect/calendar"):
+        headers = [
+            *cookie,
+            ("sec-fetch-site", "cross-site"),
+            ("sec-fetch-mode", "cors"),
+            ("origin", "https://evil.example"),
+        ]
+        answer = view("GET", path, headers)
+        check_problem(answer, 401, "sign-in-required")
+        assert "access-control-allow-origin" not in answer.headers
+    assert emulator.requests == []
+
+
+def test_another_user_has_signed_in_since(view: Views, emulator: Emulator, cookie: Headers) -> None:
+    same = ("sec-fetch-site", "same-origin")
+    for method, path in (("POST", "connect/calendar"), ("POST", "disconnect/calendar")):
+        check_problem(view(method, path, [*cookie, same, FORM], "user=somebody-else"), 409, "other-user")
+        assert "Reload it" in check_page(view(method, path, [*cookie, *NAVIGATION, FORM], "user=somebody-else"), 409)
+    check_problem(view("GET", "status/calendar?user=somebody-else", cookie), 409, "other-user")
+    assert all(request.method == "GET" for request in emulator.requests)
+
+
+def test_connector_that_the_platform_does_not_know(
+    view: Views, bearer: Headers, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_problem(view("POST", "connect/other", bearer), 503, "connector-not-set-up")
+    assert "app_user_connectors" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "http://evil.example/", "https://a@evil.example/", "https://e\n/", 7]
+)
+def test_redirect_urls_that_lie(view: Views, emulator: Emulator, bearer: Headers, url: object) -> None:
+    emulator.fault(Fault(body=json.dumps({"redirect_url": url}).encode()), path="*/initiate", times=None)
+    for accept in ("application/json", "text/html"):
+        answer = view("POST", "connect/calendar", [*bearer, ("accept", accept)])
+        assert answer.status_code == 503
+        assert "location" not in answer.headers
+        assert "evil" not in answer.text
+
+
+def test_the_url_is_never_logged(
+    view: Views, bearer: Headers, cookie: Headers, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", logger="base44_web")
+    url = view("POST", "connect/calendar", [*bearer, ("accept", "application/json")]).json()["redirect_url"]
+    location = view("POST", "connect/calendar", [*cookie, *NAVIGATION]).headers["location"]
+    ours = "".join(record.getMessage() for record in caplog.records if record.name.startswith("base44"))
+    for secret in (url, location):
+        assert secret.rpartition("state=")[2] not in ours
+
+
+# --- status and disconnect
+
+
+def test_status(view: Views, emulator: Emulator, ada: AppUser, bearer: Headers, cookie: Headers) -> None:
+    for headers in (bearer, cookie):
+        answer = view("GET", "status/calendar", headers)
+        assert answer.json() == {"connected": False}
+        assert answer.headers["cache-control"] == "no-store"
+    emulator.connect(ada, CALENDAR_ID)
+    assert view("GET", f"status/calendar?user={ada.id}", cookie).json() == {"connected": True}
+    check_problem(view("GET", "status/calendar", []), 401, "sign-in-required")
+    check_problem(view("GET", "status/calendar", [("authorization", "Bearer a.b.c")]), 401, "invalid-token")
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(status=500), Fault(status=302), Fault(body=b"?"), Fault(drop="before"), Fault(delay=9)]
+)
+def test_a_failing_platform_is_no_answer(view: Views, emulator: Emulator, bearer: Headers, fault: Fault) -> None:
+    emulator.fault(fault, times=None)
+    for method, path in (("GET", "status/calendar"), ("POST", "connect/calendar"), ("DELETE", "disconnect/calendar")):
+        answer = view(method, path, [*bearer, ("accept", "application/json")])
+        check_problem(answer, 503, "platform-unavailable")
+        assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE"])
+def test_disconnect(view: Views, emulator: Emulator, ada: AppUser, bearer: Headers, method: str) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    for _ in range(2):  # the second time nothing is connected, which is no error
+        assert view(method, "disconnect/calendar", bearer).json() == {"connected": False}
+        assert view("GET", "status/calendar", bearer).json() == {"connected": False}
+    tokens = [request for request in emulator.requests if request.target.endswith("/token")]
+    assert len(tokens) == 3  # a 404 was confirmed
+
+
+def test_disconnect_without_scripts(view: Views, emulator: Emulator, ada: AppUser, cookie: Headers) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    answer = view("POST", "disconnect/calendar", [*cookie, *NAVIGATION, FORM], f"user={ada.id}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/base44/connect/calendar")
+
+
+def test_a_disconnect_that_did_not_happen(
+    view: Views, emulator: Emulator, bearer: Headers, caplog: pytest.LogCaptureFixture
+) -> None:
+    # A 404 of a platform that does not know the route; to the token route the user is connected.
+    emulator.fault(Fault(status=200, body=b'{"access_token": "t"}'), path="*/token")
+    check_problem(view("DELETE", "disconnect/calendar", bearer), 503, "still-connected")
+    assert "did not disconnect" in caplog.text
+
+
+# --- what does not exist
+
+
+@pytest.mark.parametrize("name", ["nobody", CALENDAR_ID, "..%2Fcalendar", "calendar%00", "CALENDAR", "a" * 300])
+def test_unknown_connectors(view: Views, emulator: Emulator, bearer: Headers, name: str) -> None:
+    for method, path in (("GET", "connect"), ("POST", "connect"), ("GET", "status"), ("DELETE", "disconnect")):
+        assert view(method, f"{path}/{name}", bearer).status_code == 404
+    assert emulator.requests == []
+
+
+def test_other_methods(view: Views, bearer: Headers) -> None:
+    for method, path in (
+        ("DELETE", "connect/calendar"), ("POST", "status/calendar"), ("GET", "disconnect/calendar"), ("GET", "session"),
+        ("PUT", "session/logout"), ("POST", "connect.js"),
+    ):  # fmt: skip
+        answer = view(method, path, bearer)
+        assert answer.status_code == 405
+        assert answer.headers["allow"]
+
+
+def test_large_bodies(view: Views, emulator: Emulator, bearer: Headers) -> None:
+    check_problem(view("POST", "connect/calendar", [*bearer, FORM], "user=" + "a" * 20_000), 413, "too-large")
+    assert emulator.requests == []
+
+
+@pytest.mark.parametrize(("name", "kind"), [("connect.js", "text/javascript"), ("connect.css", "text/css")])
+def test_files(view: Views, name: str, kind: str) -> None:
+    answer = view("GET", name, [])
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+    assert "max-age" in answer.headers["cache-control"]
+    assert len(answer.content) > 1000
+    assert view("HEAD", name, []).status_code == 200
+
+
+# --- the session
+
+
+SAME = ("sec-fetch-site", "same-origin")
+
+
+def session_cookie(answer: httpx2.Response) -> Headers:
+    return [("cookie", answer.headers["set-cookie"].partition(";")[0])]
+
+
+def test_session(view: Views, driver: Driver, emulator: Emulator, ada: AppUser) -> None:
+    token = emulator.sign_in(ada, lifetime=1000)
+    answer = view("POST", "session", [SAME, FORM], f"token={token}")
+    assert answer.json() == {"signed_in": True}
+    name, *attributes = re.split("; ", answer.headers["set-cookie"])
+    assert name.startswith("__Host-base44_session=")
+    assert set(attributes[1:]) == {"Path=/", "Secure", "HttpOnly", "SameSite=Lax"}
+    assert 990 <= int(attributes[0].removeprefix("Max-Age=")) <= 1000
+    for part in token.split("."):
+        assert part not in answer.headers["set-cookie"]
+    cookie = session_cookie(answer)
+    assert view("GET", "status/calendar", cookie).json() == {"connected": False}
+    assert driver.request("GET", "/me", cookie).json()["email"] == ada.email
+    assert driver.request("POST", "/me", cookie).status_code == 403
+    assert driver.request("POST", "/me", [*cookie, SAME]).status_code == 200
+
+
+def test_session_lasts_twelve_hours_at_most(view: Views, emulator: Emulator, ada: AppUser) -> None:
+    answer = view("POST", "session", [SAME], f'{{"token": "{emulator.sign_in(ada)}"}}')
+    assert "Max-Age=43200;" in answer.headers["set-cookie"]
+
+
+def test_session_of_a_form(view: Views, emulator: Emulator, ada: AppUser) -> None:
+    body = f"token={emulator.sign_in(ada)}&next=/calendar"
+    answer = view("POST", "session", [*NAVIGATION, FORM], body)
+    assert (answer.status_code, answer.headers["location"]) == (303, "/calendar")
+    assert view("GET", "status/calendar", session_cookie(answer)).status_code == 200
+    evil = view("POST", "session", [*NAVIGATION, FORM], body.replace("/calendar", "//evil.example"))
+    assert evil.headers["location"] == "/"
+
+
+def test_sessions_that_do_not_begin(view: Views, emulator: Emulator, ada: AppUser) -> None:
+    other = emulator.add_user("eve@test.example", app_id="another-app")
+    bodies = {
+        f"token={emulator.sign_in(ada, lifetime=-5)}": 401,
+        "token=a.b.c": 401,
+        f"token={emulator.sign_in(other)}": 401,
+        "token=a b": 400,
+        "token=a&token=b": 400,
+        "": 400,
+        "{": 400,
+        '{"token": 1}': 400,
+        "[" * 15_000: 400,
+        f"token={'a' * 9000}": 400,
+        f"token={emulator.sign_in(ada, more='x' * 3000)}": 400,  # too long for a cookie
+    }
+    for body, status in bodies.items():
+        answer = view("POST", "session", [SAME, FORM], body)
+        assert answer.status_code == status, (body, answer.text)
+        assert "set-cookie" not in answer.headers
+    # No token is ever taken from a URL.
+    assert view("POST", f"session?token={emulator.sign_in(ada)}", [SAME, FORM]).status_code == 400
+    assert view("GET", f"status/calendar?access_token={emulator.sign_in(ada)}", []).status_code == 401
+
+
+def test_sessions_that_have_ended(view: Views, emulator: Emulator, ada: AppUser, settings: Settings) -> None:
+    answer = view("POST", "session", [SAME, FORM], f"token={emulator.sign_in(ada)}")
+    name, value = session_cookie(answer)[0][1].split("=", 1)
+    for changed in (
+        value[:-2],
+        value[:40] + ("A" if value[40] != "A" else "B") + value[41:],
+        "x",
+        emulator.sign_in(ada),
+    ):
+        refused = view("GET", "status/calendar", [("cookie", f"{name}={changed}")])
+        check_problem(refused, 401, "invalid-token")
+    twice = [("cookie", f"{name}={value}; {name}={value}")]
+    check_problem(view("GET", "status/calendar", twice), 401, "invalid-token")
+
+
+def test_logout(view: Views, emulator: Emulator, ada: AppUser) -> None:
+    answer = view("POST", "session/logout", [SAME])
+    assert answer.json() == {"signed_in": False}
+    assert answer.headers["set-cookie"].startswith("__Host-base44_session=; Max-Age=0; Path=/; Secure")
+    form = view("POST", "session/logout", [*NAVIGATION, FORM], "next=/bye")
+    assert (form.status_code, form.headers["location"]) == (303, "/bye")

@@ -239,13 +239,16 @@ def configure_django() -> None:
     from django.conf import settings as django_settings
 
     if not django_settings.configured:
+        origin = os.environ.get("TEST_DJANGO_CORS")
+        cors = ["corsheaders.middleware.CorsMiddleware"] if origin else []
         django_settings.configure(
             SECRET_KEY="tests only",
             ALLOWED_HOSTS=["*"],
             DEBUG=False,
             ROOT_URLCONF="tests.django_urls",
-            INSTALLED_APPS=["base44_web.django"],
-            MIDDLEWARE=["tests.django_urls.Middleware"],
+            INSTALLED_APPS=["base44_web.django", *(["corsheaders"] if origin else [])],
+            MIDDLEWARE=[*cors, "tests.django_urls.Middleware"],
+            CORS_ALLOWED_ORIGINS=[origin] if origin else [],
             USE_TZ=True,
         )
         django.setup()

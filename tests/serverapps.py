@@ -9,7 +9,18 @@ from base44_web import Base44, Settings
 from tests.drivers import make_app
 
 name = os.environ["TEST_DRIVER"]
+other_origin = os.environ.get("TEST_CORS_ORIGIN")
+if other_origin and name.startswith("django"):
+    os.environ["TEST_DJANGO_CORS"] = other_origin
 app: Any = make_app(name, Settings())
+if other_origin and name.startswith("flask"):
+    import flask_cors
+
+    flask_cors.CORS(app, origins=[other_origin])
+elif other_origin and not name.startswith("django"):
+    from starlette.middleware.cors import CORSMiddleware
+
+    app.add_middleware(CORSMiddleware, allow_origins=[other_origin], allow_methods=["*"], allow_headers=["*"])
 
 if os.environ.get("TEST_CALL_AT_IMPORT"):
     # What no app should do, and some do: a call before the server forks its workers.

@@ -22,6 +22,7 @@ from base44_web import Settings
 from base44_web.testing._faults import Answer, Recorded
 from base44_web.testing._server import Server
 from tests.drivers import Driver, Outcome
+from tests.npm import installed
 
 HERE = Path(__file__).parent
 REFERENCE = HERE / "reference"
@@ -199,17 +200,7 @@ def recorder() -> Iterator[tuple[Recorder, str]]:
 
 @pytest.fixture(scope="module")
 def reference_client() -> Path:
-    if NODE is None or shutil.which("npm") is None:
-        message = "The reference client needs Node.js 20 or newer, with npm: install it, and run this again."
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    pinned = json.loads((REFERENCE / "package.json").read_text())["dependencies"]["@base44/sdk"]
-    installed = REFERENCE / "node_modules" / "@base44" / "sdk" / "package.json"
-    if not installed.exists() or json.loads(installed.read_text())["version"] != pinned:
-        command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(command, cwd=REFERENCE, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stderr
+    installed(REFERENCE, "@base44/sdk")
     return REFERENCE
 
 

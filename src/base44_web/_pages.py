@@ -54,7 +54,7 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 $sign_in_link
 </div>
 <div role="status"></div>
-<p data-show="start waiting"$start_hidden><a href="$next">Continue</a> when you are done, or without connecting.</p>
+<p class="quiet" data-show="start waiting"$start_hidden>Connected, and nothing happens? <a href="$next">Continue</a></p>
 <template data-say="waiting">Finish in the window that has opened. This page goes on by itself.</template>
 <template data-say="closed">The window is closed, or cannot be seen from here. If you closed it or refused, try again.</template>
 <template data-say="blocked">Your browser blocked the window. Allow windows for this site, and try again.</template>

@@ -80,7 +80,11 @@ def _demo(options: argparse.Namespace) -> int:
     with testing.Emulator.demo(options.state) as emulator, emulator.serve(port=options.platform_port) as server:
         for name in [name for name in os.environ if name.startswith("BASE44_")]:
             del os.environ[name]  # a real app's settings would send the demo's sign-in to it
-        os.environ.update(_environment(emulator, server.url))
+        os.environ.update(_environment(emulator, server.url), APP_ORIGIN=server.url)
+        # The platform hosts the page of the FastAPI example, as it hosts apps.
+        page = (_examples() / "page" / "index.html").read_text()
+        here = f"http://127.0.0.1:{options.port}"
+        emulator.page = page.replace('name="server" content=""', f'name="server" content="{here}"').encode()
         sys.path.insert(0, str(_examples() / options.framework))
         module, _, name = FRAMEWORKS[options.framework].partition(":")
         app = getattr(importlib.import_module(module), name)

@@ -1,23 +1,40 @@
-"""Settings of the example. `BASE44_*` in the environment fills in what `BASE44` leaves out.
+"""Django: a server-rendered site with a calendar that each app user connects, and the app's shared Slack.
 
-pip install "base44-web[django]" uvicorn
-BASE44_APP_ID=… BASE44_SERVICE_TOKEN=… BASE44_APP_USER_CONNECTORS=calendar=69e6… uvicorn project.asgi:application
+The user signs in on /sign-in, whose script gives the token to the session view; from then on a sealed cookie says who
+they are. No page needs scripts after that. `BASE44_*` in the environment fills in what `BASE44` leaves out.
+
+pip install "base44-web[django,session]" uvicorn
+BASE44_APP_ID=… BASE44_SERVICE_TOKEN=… BASE44_APP_USER_CONNECTORS=calendar=69e6… DJANGO_SECRET_KEY=… \
+    uvicorn project.asgi:application
 """
 
 import os
 import secrets
+from pathlib import Path
 
+# It seals the session; give one, or everybody is signed out as the server starts again.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "project.urls"
 INSTALLED_APPS = ["base44_web.django"]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
-    "base44_web.django.Base44Middleware",
     "django.middleware.common.CommonMiddleware",
-    "project.views.ExplainMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "base44_web.django.Base44Middleware",
 ]
-BASE44 = {"TIMEOUT": 8}
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [Path(__file__).resolve().parents[2] / "site"],
+    }
+]
+BASE44 = {
+    "TOKEN_SOURCES": ["header", "session"],
+    "SIGN_IN_URL": "/sign-in",
+    "CONNECTOR_TYPES": {"calendar": "googlecalendar"},
+}
 USE_TZ = True
 
 GOOGLE_API_URL = os.environ.get("GOOGLE_API_URL", "https://www.googleapis.com")

@@ -1,12 +1,10 @@
-from django.urls import path
+from django.urls import include, path
 
 from . import views
 
 urlpatterns = [
-    path("", views.page),
-    path("app.json", views.which_app),
-    path("slack", views.slack),
+    path("", views.home),
+    path("sign-in", views.sign_in),
     path("calendar", views.calendar),
-    path("calendar/connect", views.connect),
-    path("calendar/disconnect", views.disconnect),
+    path("base44/", include("base44_web.django.urls")),
 ]

@@ -107,10 +107,8 @@ async function untilConnected(connector, { token, user, popup, onState, signal }
   for (let pause = 1000; Date.now() < end; pause = Math.min(pause * 1.2, 5000)) {
     await sleep(pause, signal);
     try {
-      if (await isConnected(connector, { token, user, signal })) {
-        popup.close();
-        return;
-      }
+      // The window stays: without an opener it is not ours to close, and its page says that it can be closed.
+      if (await isConnected(connector, { token, user, signal })) return;
       enter(popup.closed ? "closed" : "waiting");
     } catch (error) {
       if (error.code !== "offline" && error.code !== "unavailable") throw error;

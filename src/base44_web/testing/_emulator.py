@@ -18,7 +18,7 @@ import jwt
 from .._values import AppUser
 from ._faults import Answer, Fault, Recorded
 from ._provider import Provider
-from ._replies import Reply, detail, json_reply
+from ._replies import HTML, Reply, detail, json_reply
 from ._state import State
 from ._transport import InProcess
 
@@ -47,6 +47,7 @@ class Emulator:
     Attributes:
         service_token: the app's service token, random.
         requests: what it was sent, oldest first.
+        page: an app's page that it hosts at its root, or `None`.
 
     ```python
     with Emulator() as emulator, emulator.serve() as server:
@@ -62,6 +63,7 @@ class Emulator:
         self.service_token = self._state.setting("service_token", f"service-{secrets.token_urlsafe(24)}")
         self._jwt_secret = self._state.setting("jwt_secret", secrets.token_urlsafe(48))
         self.requests: list[Recorded] = []
+        self.page: bytes | None = None
         self._provider = Provider(self._state)
         self._faults: list[_Ordered] = []
         self._lock = threading.Lock()
@@ -234,6 +236,8 @@ class Emulator:
         match request.method, segments:
             case _, ["api", "apps", app, *rest] if app == self.app_id:
                 return self._app(request, rest, base)
+            case "GET", [""] if self.page is not None:
+                return 200, HTML, self.page
             case "GET", ["api", "external-auth", "callback"]:
                 return self._provider.callback(query)
             case "GET" | "POST", ["provider", "consent"]:

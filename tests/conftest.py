@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,6 +10,12 @@ import pytest
 from base44_web import Settings
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.drivers import DRIVERS, Driver, environment
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+OPTIONS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -51,3 +59,28 @@ def driver(driver_name: str, settings: Settings) -> Iterator[Driver]:
     driver = Driver(driver_name, settings)
     yield driver
     driver.close()
+
+
+def playwright_or_skip() -> Any:
+    missing = None if CHROMIUM else "Chromium is not installed: apt-get install chromium, or set CHROMIUM to its path."
+    try:
+        from playwright import sync_api
+    except ImportError:
+        missing = "The Python package playwright is not installed."
+    if missing is None:
+        return sync_api
+    if os.environ.get("CI"):
+        pytest.fail(missing)
+    return pytest.skip(missing)
+
+
+@pytest.fixture(scope="module")
+def browser_type() -> Iterator[Any]:
+    with playwright_or_skip().sync_playwright() as playwright:
+        yield playwright.chromium
+
+
+@pytest.fixture(scope="module")
+def chromium(browser_type: Any) -> Iterator[Any]:
+    with browser_type.launch(executable_path=CHROMIUM, args=OPTIONS) as browser:
+        yield browser

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -16,14 +15,10 @@ import pytest
 from base44_web import AppUser
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from base44_web.testing import _emulator as emulator_module
+from tests.conftest import CHROMIUM, OPTIONS
 from tests.npm import installed
 from tests.test_servers import app_environment, needs, serving
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-OPTIONS = [
-    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync",
-]  # fmt: skip
 SITES = {
     "starlette": ("uvicorn", "starlette-async"),
     "fastapi": ("uvicorn", "fastapi-async"),
@@ -50,31 +45,6 @@ class Site:
     def other_site(self) -> str:
         """The platform's pages under another site's name: for cookies, 127.0.0.1 and localhost are two."""
         return self.platform.replace("127.0.0.1", "localhost")
-
-
-def playwright_or_skip() -> Any:
-    missing = None if CHROMIUM else "Chromium is not installed: apt-get install chromium, or set CHROMIUM to its path."
-    try:
-        from playwright import sync_api
-    except ImportError:
-        missing = "The Python package playwright is not installed."
-    if missing is None:
-        return sync_api
-    if os.environ.get("CI"):
-        pytest.fail(missing)
-    return pytest.skip(missing)
-
-
-@pytest.fixture(scope="module")
-def browser_type() -> Iterator[Any]:
-    with playwright_or_skip().sync_playwright() as playwright:
-        yield playwright.chromium
-
-
-@pytest.fixture(scope="module")
-def chromium(browser_type: Any) -> Iterator[Any]:
-    with browser_type.launch(executable_path=CHROMIUM, args=OPTIONS) as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,284 @@
+"""The redirect views at other prefixes, under mounts and root paths, with templates of the project's own; and what
+else is each framework's own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from base44_web import AppUser, ConfigurationError, Settings
+from base44_web.testing import Emulator
+
+NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none"}
+SECRET = "a session secret of more than 32 characters"
+CONNECT_TEMPLATE = (
+    "<!doctype html><title>{{ title }}</title><main>Mine: {{ service }} for {{ account }}, {{ next }}</main>"
+)
+
+
+@pytest.fixture
+def headers(emulator: Emulator) -> dict[str, str]:
+    ada: AppUser = emulator.add_user("ada@test.example")
+    return {"authorization": f"Bearer {emulator.sign_in(ada)}"}
+
+
+def ask(app: Any, path: str, headers: dict[str, str], root_path: str = "", method: str = "GET") -> httpx2.Response:
+    async def send() -> httpx2.Response:
+        transport = httpx2.ASGITransport(app=app, root_path=root_path)
+        async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+            return await client.request(method, path, headers=headers)
+
+    return asyncio.run(send())
+
+
+def starlette_site(settings: Settings, *, within: str = "", prefix: str = "/deep/base44", **options: Any) -> Any:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.responses import PlainTextResponse
+    from starlette.routing import BaseRoute, Mount, Route
+
+    from base44_web.starlette import Base44Middleware, Request, app_user_connected, connect_routes
+
+    @app_user_connected("calendar")
+    async def guarded(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("")
+
+    routes: list[BaseRoute] = [Route("/guarded", guarded), Mount(prefix, routes=connect_routes())]
+    if within:
+        routes = [Mount(within, routes=routes)]
+    return Starlette(routes=routes, middleware=[Middleware(Base44Middleware, settings=settings, **options)])
+
+
+@pytest.mark.parametrize(
+    ("within", "root_path", "base"),
+    [
+        ("", "", "/deep/base44"),
+        ("/inner", "", "/inner/deep/base44"),
+        ("", "/root", "/root/deep/base44"),
+        ("/inner", "/root", "/root/inner/deep/base44"),
+    ],
+)
+def test_starlette(settings: Settings, headers: dict[str, str], within: str, root_path: str, base: str) -> None:
+    pytest.importorskip("starlette")
+    app = starlette_site(settings, within=within)
+    site = base.removesuffix("/deep/base44")
+    # A proxy passes the root path on, or takes it away (with which Starlette's own mounts do not go).
+    for sent in {f"{site}/guarded", "/guarded" if not within else f"{site}/guarded"}:
+        answer = ask(app, sent, headers | NAVIGATION, root_path)
+        assert answer.headers["location"] == f"{base}/connect/calendar?next={site}/guarded"
+        answer = ask(app, sent, headers, root_path)
+        assert answer.json()["status_url"] == f"{base}/status/calendar"
+    page = ask(app, f"{base}/connect/calendar?next=//evil", headers | NAVIGATION, root_path)
+    assert f'action="{base}/connect/calendar"' in page.text
+    assert f'src="{base}/connect.js?v=' in page.text
+    assert f'data-next="{root_path}/"' in page.text
+
+
+def test_fastapi_root_path_and_router(settings: Settings, headers: dict[str, str]) -> None:
+    pytest.importorskip("fastapi")
+    from fastapi import FastAPI
+
+    from base44_web.fastapi import AppUserConnection, Base44Middleware, connect_router
+
+    app = FastAPI()
+    app.add_middleware(Base44Middleware, settings=settings)
+    app.include_router(connect_router(), prefix="/b")
+    app.add_api_route("/guarded", lambda: None, dependencies=[AppUserConnection("calendar")])
+    root = "/api/v1"  # which the proxy takes away
+    answer = ask(app, "/guarded?x=1", headers | NAVIGATION, root)
+    assert answer.headers["location"] == "/api/v1/b/connect/calendar?next=/api/v1/guarded%3Fx%3D1"
+    assert 'action="/api/v1/b/connect/calendar"' in ask(app, "/b/connect/calendar", headers | NAVIGATION, root).text
+    assert "/b/connect/{connector}" not in ask(app, "/openapi.json", {}).json()["paths"]
+
+
+def test_flask_prefix_and_script_name(settings: Settings, headers: dict[str, str]) -> None:
+    pytest.importorskip("flask")
+    from flask import Flask
+
+    from base44_web.flask import Base44Extension, app_user_connected
+
+    app = Flask(__name__)
+    app.config["BASE44_URL_PREFIX"] = "/links"
+    Base44Extension(app, settings=settings)
+    app.add_url_rule("/guarded", view_func=app_user_connected("calendar")(lambda: ""), endpoint="guarded")
+    client = app.test_client()
+    root = {"SCRIPT_NAME": "/root"}
+    answer = client.get("/guarded", headers=headers | NAVIGATION, environ_overrides=root)
+    assert answer.headers["location"] == "/root/links/connect/calendar?next=/root/guarded"
+    page = client.get("/links/connect/calendar?next=//e", headers=headers | NAVIGATION, environ_overrides=root).text
+    assert 'action="/root/links/connect/calendar"' in page
+    assert 'data-next="/root/"' in page
+
+
+def test_flask_without_views(settings: Settings, headers: dict[str, str]) -> None:
+    pytest.importorskip("flask")
+    from flask import Flask
+
+    from base44_web.flask import Base44Extension, app_user_connected
+
+    app = Flask(__name__)
+    app.config["BASE44_URL_PREFIX"] = None
+    Base44Extension(app, settings=settings)
+    app.add_url_rule("/guarded", view_func=app_user_connected("calendar")(lambda: ""), endpoint="guarded")
+    assert app.test_client().get("/base44/connect/calendar").status_code == 404
+    assert "connect_url" not in app.test_client().get("/guarded", headers=headers).json
+
+
+def test_django_script_name(settings: Settings, headers: dict[str, str]) -> None:
+    pytest.importorskip("django")
+    from tests.drivers import Driver
+
+    driver = Driver("django-wsgi-sync", settings)
+    transport = httpx2.WSGITransport(app=driver.app, script_name="/root")
+    with httpx2.Client(transport=transport, base_url="http://testserver") as client:
+        sent = client.get("/sync/guarded", headers=headers | NAVIGATION).headers["location"]
+        page = client.get("/base44/connect/calendar?next=//e", headers=headers | NAVIGATION).text
+    driver.close()
+    assert sent == "/root/base44/connect/calendar?next=/root/sync/guarded"
+    assert 'action="/root/base44/connect/calendar"' in page
+    assert 'data-next="/root/"' in page
+
+
+# --- templates
+
+
+def written(folder: Path) -> Path:
+    (folder / "base44_web").mkdir()
+    (folder / "base44_web" / "connect.html").write_text(CONNECT_TEMPLATE)
+    return folder
+
+
+EXPECTED = "<main>Mine: calendar for ada@test.example, /x</main>"
+
+
+def test_starlette_templates(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    pytest.importorskip("jinja2")
+    from starlette.templating import Jinja2Templates
+
+    app = starlette_site(settings, templates=Jinja2Templates(written(tmp_path)))
+    answer = ask(app, "/deep/base44/connect/calendar?next=/x", headers | NAVIGATION)
+    assert EXPECTED in answer.text
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "Please sign in" in ask(app, "/guarded", NAVIGATION).text  # the other page stays ours
+
+
+def test_flask_templates(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("flask")
+    from flask import Flask
+
+    from base44_web.flask import Base44Extension
+
+    app = Flask(__name__, template_folder=str(written(tmp_path)))
+    Base44Extension(app, settings=settings)
+    answer = app.test_client().get("/base44/connect/calendar?next=/x", headers=headers | NAVIGATION)
+    assert EXPECTED in answer.text
+    assert app.test_client().get("/base44/connect/calendar", headers=NAVIGATION).status_code == 200
+
+
+def test_django_templates(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("django")
+    from django.test import override_settings
+
+    from tests.drivers import Driver, configure_django
+
+    configure_django()
+    backend = {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [written(tmp_path)]}
+    with override_settings(TEMPLATES=[backend]):
+        driver = Driver("django-wsgi-sync", settings)
+        pairs = list((headers | NAVIGATION).items())
+        answer = driver.send_view("GET", "/base44/connect/calendar?next=/x", pairs)
+        driver.close()
+    assert EXPECTED in answer.text
+
+
+# --- the session's key
+
+
+def test_the_frameworks_own_keys_seal(settings: Settings, emulator: Emulator) -> None:
+    pytest.importorskip("flask")
+    from flask import Flask
+
+    from base44_web.flask import Base44Extension
+
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    with_session = Settings(**{**given, "token_sources": ["header", "session"]})
+
+    def app(**config: Any) -> Any:
+        app = Flask(__name__)
+        app.config.update(config)
+        Base44Extension(app, settings=with_session)
+        return app.test_client(use_cookies=False)
+
+    same = {"sec-fetch-site": "same-origin"}
+    token = emulator.sign_in(emulator.add_user("ada@test.example"))
+    old = app(SECRET_KEY="o" * 32).post("/base44/session", data={"token": token}, headers=same)
+    cookie = {"cookie": old.headers["set-cookie"].partition(";")[0]}
+    assert app(SECRET_KEY="n" * 32).get("/base44/status/calendar", headers=cookie).status_code == 401
+    rotated = app(SECRET_KEY="n" * 32, SECRET_KEY_FALLBACKS=["o" * 32])
+    assert rotated.get("/base44/status/calendar", headers=cookie).status_code == 200
+    for config, message in (({"SECRET_KEY": "short"}, "shorter"), ({}, "needs session_secret")):
+        with pytest.raises(ConfigurationError, match=message) as caught:
+            app(**config)
+        assert "short'" not in str(caught.value)
+
+
+# --- WebSockets: a token among the subprotocols
+
+
+def handshake(app: Any, subprotocols: list[str]) -> list[dict[str, Any]]:
+    value = ", ".join(subprotocols).encode()
+    scope = {
+        "type": "websocket", "path": "/socket", "raw_path": b"/socket", "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"testserver"), (b"sec-websocket-protocol", value)], "subprotocols": list(subprotocols),
+        "scheme": "ws", "extensions": {"websocket.http.response": {}}, "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    sent: list[dict[str, Any]] = []
+    incoming = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+def socket_app(settings: Settings) -> Any:
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import WebSocketRoute
+
+    from base44_web.starlette import Base44Middleware, WebSocket, app_user_required
+
+    @app_user_required
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        user = await websocket.base44.user()
+        await websocket.send_text(json.dumps([user and user.email, websocket.scope["subprotocols"]]))
+
+    return Starlette(
+        routes=[WebSocketRoute("/socket", socket)], middleware=[Middleware(Base44Middleware, settings=settings)]
+    )
+
+
+def test_subprotocol(settings: Settings, emulator: Emulator) -> None:
+    pytest.importorskip("starlette")
+    token = emulator.sign_in(emulator.add_user("ada@test.example"))
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    app = socket_app(Settings(**{**given, "token_sources": ["header", "subprotocol"]}))
+    accepted, text, *_ = handshake(app, ["chat", f"base44.bearer.{token}"])
+    # Browsers end a connection whose subprotocol nobody picked; and the token is never sent back.
+    assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "chat")
+    assert json.loads(text["text"]) == ["ada@test.example", ["chat"]]
+    for offered in ([], ["chat"], ["base44.bearer."], ["base44.bearer.a", "base44.bearer.b"], ["base44.bearer.a.b.c"]):
+        assert handshake(app, offered)[0]["status"] == 401
+    # Opt-in: elsewhere it is no token.
+    assert handshake(socket_app(settings), ["chat", f"base44.bearer.{token}"])[0]["status"] == 401

@@ -206,7 +206,7 @@ def reference_client() -> Path:
 
 def inbound(case: Case, url: str) -> dict[str, str]:
     headers = {
-        "Authorization": "Bearer eyJ1.eyJ2.sig-_n",
+        "Authorization": "Bearer eyJhbGciOiJFUzI1NiJ9.e30.sig-_n",
         "Base44-Service-Authorization": "Bearer service.token",
         "Base44-App-Id": APP_ID,
         "Base44-Api-Url": url,

@@ -5,21 +5,36 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from typing import Any, cast
+import time
+from typing import Any, Final, cast
 
 from ._secret import Secret
+
+_LEEWAY: Final = 60.0  # seconds that clocks may differ
 
 
 def claims(token: Secret) -> dict[str, Any] | None:
     """The payload of a JWT (RFC 7519 §3), or `None` where it is no JSON object."""
-    parts = token.reveal().split(".")
+    return _part(token, 1)
+
+
+def _part(token: Secret, index: int) -> dict[str, Any] | None:
+    parts = token.reveal().split(".", 3)
     if len(parts) != 3:
         return None
     try:
-        payload = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+        payload = json.loads(base64.urlsafe_b64decode(parts[index] + "=" * (-len(parts[index]) % 4)))
     except (ValueError, RecursionError, binascii.Error):
         return None
     return cast(dict[str, Any], payload) if isinstance(payload, dict) else None
+
+
+def dead_reason(token: Secret) -> str | None:
+    """Why nobody needs to be asked about a token: it is no JWT, or has expired."""
+    if _part(token, 0) is None or claims(token) is None:
+        return "The token is no JWT."
+    expires = expiry(token)
+    return "The token has expired." if expires is not None and expires < time.time() - _LEEWAY else None
 
 
 def expiry(token: Secret) -> float | None:

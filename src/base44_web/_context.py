@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final, final
 from ._engine import Engine
 from ._fields import is_bearer_token, veil
 from ._incoming import Caller, DataEnv, Incoming, configured_caller, read_caller
-from ._message import Response
 from ._secret import Opaque, Secret
 from ._transport import AsyncTransport
 from ._values import Connection
-from ._wire import Call, T
-from .errors import Base44Error, ConfigurationError
+from .errors import ConfigurationError
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -122,14 +120,3 @@ class Context(Opaque):
     async def open_async(self) -> AsyncTransport:
         """The transport for awaited calls of this request."""
         return self.engine.in_thread() if self._loop_per_request else await self.engine.open_async()
-
-    def result(self, call: Call[T], response: Response) -> T:
-        """What an answer means.
-
-        Raises:
-            Base44Error: the answer is an error, or cannot be used.
-        """
-        outcome = call.read(response)
-        if isinstance(outcome, Base44Error):
-            raise outcome
-        return outcome

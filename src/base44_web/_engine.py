@@ -7,8 +7,9 @@ import os
 import threading
 import weakref
 from collections.abc import AsyncGenerator
-from typing import TYPE_CHECKING, Any, final
+from typing import TYPE_CHECKING, Any, Final, final
 
+from ._flow import Flights, Gate
 from ._identity import KnownUsers
 from ._message import Request, Response
 from ._secret import Opaque
@@ -18,6 +19,10 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient
+
+_CALLS: Final = 100  # at once; also what the default transports have connections for
+_IDENTITY_CALLS: Final = 20  # at once: forged tokens must not take the places of everything else
+_WAITING: Final = 1000  # for a place, of each kind
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
@@ -31,13 +36,19 @@ class Engine(Opaque):
     generator, which `asyncio.run`, and every server that ends its loop properly, closes (`loop.shutdown_asyncgens`).
     """
 
-    __slots__ = ("__weakref__", "_factory", "_inherited", "_loops", "_pool", "seal", "settings", "users")
+    __slots__ = (
+        "__weakref__", "_factory", "_inherited", "_loops", "_pool", "flights", "gate", "identity_gate", "seal",
+        "settings", "users",
+    )  # fmt: skip
 
     def __init__(
         self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
     ) -> None:
         self.settings = settings
         self.users = KnownUsers(settings.identity_ttl)
+        self.flights = Flights()
+        self.gate = Gate(_CALLS, _WAITING)
+        self.identity_gate = Gate(_IDENTITY_CALLS, _WAITING)
         self.seal = Seal(settings.session_secret) if "session" in settings.token_sources else None
         self._factory = transport_factory(transport)
         self._pool = _Pool(self._factory)
@@ -88,7 +99,8 @@ class Engine(Opaque):
 
     def _after_fork(self) -> None:
         self._pool.after_fork()
-        self.users.after_fork()
+        for shared in (self.users, self.flights, self.gate, self.identity_gate):
+            shared.after_fork()
         # The parent's loops do not run here: kept, for closing what they hold would need them.
         self._inherited.append(self._loops)
         self._loops = {}

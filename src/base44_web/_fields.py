@@ -153,6 +153,12 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _count(value: object) -> int:
+    if not isinstance(value, int | str) or isinstance(value, bool) or str(value) not in {str(n) for n in range(11)}:
+        raise ValueError("must be a number from 0 to 10")
+    return int(value)
+
+
 def _ttl(value: object) -> float:
     return 0.0 if str(value) == "0" else _seconds(value)
 
@@ -175,6 +181,7 @@ FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "allowed_app_ids": (_app_ids, ()),
     "timeout": (_seconds, 10.0),
     "connect_timeout": (_seconds, 2.0),
+    "max_retries": (_count, 2),
     "identity_ttl": (_ttl, 60.0),
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 __all__ = [
     "AlreadyConnectedError",
@@ -72,6 +72,12 @@ class Base44Error(Exception):
         self.request_id = request_id
         self.visitor = visitor
         self.connector = connector
+
+    def again(self) -> Self:
+        """The same error, to be raised for somebody else: what was raised holds frames."""
+        copy = type(self).__new__(type(self), *self.args)
+        copy.__dict__.update(self.__dict__)
+        return copy
 
 
 def _one_line(message: str) -> str:

@@ -46,6 +46,8 @@ class Settings(Opaque):
         allowed_app_ids: with `"trust"` and no `app_id`, the apps a `Base44-App-Id` header may name.
         timeout: seconds for a whole call to the platform, from first to last byte. Default 10.
         connect_timeout: seconds to connect. Default 2.
+        max_retries: how often a call is made again, within `timeout`, where it may be: reads after a failure, anything
+            else only if it never left. Default 2.
         identity_ttl: seconds for which the platform's word on a token is remembered, never past the token's own `exp`;
             0: not at all. Default 60.
 
@@ -71,6 +73,7 @@ class Settings(Opaque):
     allowed_app_ids: tuple[str, ...]
     timeout: float
     connect_timeout: float
+    max_retries: int
     identity_ttl: float
     _given: Mapping[str, Any]
 
@@ -94,6 +97,7 @@ class Settings(Opaque):
         allowed_app_ids: Iterable[str] | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = None,
+        max_retries: int | None = None,
         identity_ttl: float | None = None,
     ) -> None:
         # A traceback shows this frame's locals.

@@ -15,6 +15,7 @@ from .._secret import Opaque, Secret
 from .._urls import check_identifier
 from .._values import ApiResponse, AppUser, Connection, Method
 from ..settings import Settings
+from .calls import identify, perform
 
 if TYPE_CHECKING:
     from .._async.client import AsyncBase44
@@ -126,15 +127,7 @@ class Base44(Opaque):
             AuthenticationError: the token is malformed, expired, refused, of another app or of no active user.
             Base44Error: any other failure; see `base44_web.errors`.
         """
-        caller = self._context.caller
-        if caller.token is None:
-            return None
-        users = self._context.engine.users
-        user = users.recall(caller)
-        if user is None:
-            user = _perform(self._context, wire.current_user(caller))
-            users.remember(caller, user)
-        return user
+        return None if self._context.caller.token is None else identify(self._context)
 
     def connection(self, connector: str) -> Connection:
         """The connection that a guard fetched for this request. No call is made.
@@ -189,7 +182,7 @@ class ConnectorsModule(Opaque):
             MeteredConnectorError: the connector gives no token; use `call_api`.
         """
         check_identifier(integration_type, "integration_type")
-        return _perform(self._context, wire.get_connection(self._context.caller, integration_type))
+        return perform(self._context, wire.get_connection(self._context.caller, integration_type))
 
     def get_workspace_connection(self, connector_id: str) -> Connection:
         """The shared connection of a connector that runs on the workspace's own OAuth app.
@@ -198,7 +191,7 @@ class ConnectorsModule(Opaque):
             NotConnectedError: nothing is connected.
         """
         check_identifier(connector_id, "connector_id")
-        return _perform(self._context, wire.get_workspace_connection(self._context.caller, connector_id))
+        return perform(self._context, wire.get_workspace_connection(self._context.caller, connector_id))
 
     def get_current_app_user_connection(self, connector: str) -> Connection:
         """The connection of the app user whose request this is.
@@ -214,7 +207,7 @@ class ConnectorsModule(Opaque):
         at_hand = self._context.recall(connector_id)
         if at_hand is not None:
             return at_hand
-        return _perform(self._context, wire.get_current_app_user_connection(self._context.caller, connector_id))
+        return perform(self._context, wire.get_current_app_user_connection(self._context.caller, connector_id))
 
     def call_api(
         self,
@@ -257,7 +250,7 @@ class ConnectorsModule(Opaque):
             headers=headers,
             body=body,
         )
-        return _perform(self._context, call)
+        return perform(self._context, call)
 
     def get_access_token(self, integration_type: str) -> str:
         """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""
@@ -298,7 +291,7 @@ class UserConnectorsModule(Opaque):
             NotFoundError: the connector is not set up.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        return (_perform(self._context, wire.connect_app_user(self._context.caller, connector_id))).reveal()
+        return (perform(self._context, wire.connect_app_user(self._context.caller, connector_id))).reveal()
 
     def disconnect_app_user(self, connector: str) -> None:
         """Remove this app user's stored credentials for a connector.
@@ -312,11 +305,4 @@ class UserConnectorsModule(Opaque):
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
         self._context.forget(connector_id)
-        _perform(self._context, wire.disconnect_app_user(self._context.caller, connector_id))
-
-
-def _perform(context: Context, call: wire.Call[wire.T]) -> wire.T:
-    settings = context.engine.settings
-    transport = context.engine.open()
-    response = transport.send(call.request, timeout=settings.timeout, connect_timeout=settings.connect_timeout)
-    return context.result(call, response)
+        perform(self._context, wire.disconnect_app_user(self._context.caller, connector_id))

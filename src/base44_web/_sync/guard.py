@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 from .. import _wire as wire
+from .._claims import dead_reason
 from .._context import Context
 from .._gather import gather
 from .._values import AppUser, Connection, ConnectorID
 from ..errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
+from .calls import identify
 from .client import Base44
 
 
@@ -26,27 +28,27 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
         Base44Error: the request is malformed, or the platform is failing.
     """
     identifiers = [context.engine.settings.guarded_id(connector) for connector in connectors]
-    wire.user_token(context.caller)
+    token = wire.user_token(context.caller)
     users = context.engine.users
-    remembered = users.recall(context.caller) is not None
+    remembered = users.recall(context.caller)
+    if isinstance(remembered, Base44Error) or (remembered is None and dead_reason(token) is not None):
+        return identify(context)  # raises; nobody is asked about such a token
 
-    def identify() -> AppUser | Connection:
-        user = Base44._for(context).user()
-        assert user is not None
-        return user
+    def identified() -> AppUser | Connection:
+        return identify(context)
 
     def connect(connector: str) -> AppUser | Connection:
         service = Base44._for(context).as_service_role
         return service.connectors.get_current_app_user_connection(ConnectorID(connector))
 
-    user, *found = gather(identify, *(partial(connect, identifier) for identifier in identifiers))
+    user, *found = gather(identified, *(partial(connect, identifier) for identifier in identifiers))
     if isinstance(user, Base44Error):
         raise user
     for identifier, connection in zip(identifiers, found, strict=False):
         if isinstance(connection, AuthenticationError | PermissionDeniedError):
-            if remembered:
+            if remembered is not None:
                 users.forget(context.caller)
-                identify()  # raises if it is the user whom the platform refuses by now
+                identify(context)  # raises if it is the user whom the platform refuses by now
             # The platform has just verified the user, so it is the service token that it refuses.
             raise ServiceRoleUnavailableError(
                 "The platform refused the service role: check service_token (BASE44_SERVICE_TOKEN) and app_id.",

@@ -1,0 +1,109 @@
+"""Calls to the platform: within one deadline, through the gate, and once more where that may help."""
+
+from __future__ import annotations
+
+import time
+
+from .. import _wire as wire
+from .._claims import dead_reason
+from .._context import Context
+from .._flow import Gate, enter_async, join_async, sleep_async, wait_async
+from .._identity import key_of
+from .._message import Response
+from .._retries import pause_before
+from .._values import AppUser
+from ..errors import AuthenticationError, Base44Error, RequestTimeoutError
+
+
+async def perform(context: Context, call: wire.Call[wire.T], *, gate: Gate | None = None) -> wire.T:
+    """Make a call.
+
+    Raises:
+        Base44Error: it failed, after as many tries as it may have.
+    """
+    outcome = await outcome_of(context, call, gate=gate)
+    if isinstance(outcome, Base44Error):
+        raise outcome
+    return outcome
+
+
+async def outcome_of(context: Context, call: wire.Call[wire.T], *, gate: Gate | None = None) -> wire.T | Base44Error:
+    """Make a call; its result, or its error as a value."""
+    settings = context.engine.settings
+    end = time.monotonic() + settings.timeout
+    attempt = 0
+    while True:
+        outcome: wire.T | Base44Error
+        try:
+            answer = await _send(context, call, gate or context.engine.gate, end - time.monotonic())
+            outcome = call.read(answer)
+        except Base44Error as error:
+            outcome = error
+        if not isinstance(outcome, Base44Error):
+            return outcome
+        left = end - time.monotonic()
+        pause = pause_before(attempt, call.request.method, outcome, most=settings.max_retries, left=left)
+        if pause is None:
+            return outcome
+        await sleep_async(pause)
+        attempt += 1
+
+
+async def _send(context: Context, call: wire.Call[wire.T], gate: Gate, seconds: float) -> Response:
+    end = time.monotonic() + seconds
+    transport = await context.open_async()
+    try:
+        await enter_async(gate, seconds)
+    except TimeoutError:
+        waited = RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
+    else:
+        try:
+            left = max(0.001, end - time.monotonic())
+            connect_timeout = context.engine.settings.connect_timeout
+            return await transport.send(call.request, timeout=left, connect_timeout=connect_timeout)
+        finally:
+            gate.leave()
+    raise waited
+
+
+async def identify(context: Context) -> AppUser:
+    """The app user whose token the request carries, verified; one call for all who ask at the same time.
+
+    Raises:
+        AuthenticationError: there is no token, or it is refused.
+        Base44Error: the platform cannot be asked.
+    """
+    caller, engine = context.caller, context.engine
+    token = wire.user_token(caller)
+    outcome = engine.users.recall(caller)
+    if outcome is None:
+        reason = dead_reason(token)
+        if reason is not None:
+            raise AuthenticationError(reason, code="dead_token", visitor=True)
+        outcome = await _verified(context)
+    if isinstance(outcome, Base44Error):
+        raise outcome.again()
+    return outcome
+
+
+async def _verified(context: Context) -> AppUser | Base44Error:
+    caller, engine = context.caller, context.engine
+    key = key_of(caller)
+    end = time.monotonic() + engine.settings.timeout
+    while True:
+        flight, leads = await join_async(engine.flights, key)
+        outcome: AppUser | Base44Error | None = None
+        if leads:
+            try:
+                outcome = await outcome_of(context, wire.current_user(caller), gate=engine.identity_gate)
+                engine.users.remember(caller, outcome)
+                return outcome
+            finally:
+                # Without an outcome the leader was cancelled, and one of those who wait leads.
+                engine.flights.land(key, flight, outcome)
+        try:
+            outcome = await wait_async(flight, end - time.monotonic())
+        except TimeoutError:
+            return RequestTimeoutError("The platform did not say in time whose token this is.", code="timeout")
+        if outcome is not None:
+            return outcome

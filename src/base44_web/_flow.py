@@ -1,0 +1,170 @@
+"""Waiting, the one thing that differs between threads and event loops; and what both of them queue at.
+
+Own code, because threads and several event loops must meet at one place: asyncio's and threading's primitives
+each know only their own kind.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+import time
+from collections import deque
+from collections.abc import Hashable
+from concurrent.futures import Future
+from typing import Any, final
+
+from ._secret import Opaque
+from .errors import RequestFailedError
+
+
+@final
+class Gate:
+    """Lets so many through at once, and as many more wait; who comes then is told at once to come back.
+
+    Args:
+        most: how many at once.
+        waiting: how many may wait.
+    """
+
+    def __init__(self, most: int, waiting: int) -> None:
+        self._most, self._waiting = most, waiting
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In the child: nobody is inside."""
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._queue: deque[Future[None]] = deque()
+
+    def ask(self) -> Future[None] | None:
+        """`None`: go through. Else what to wait for; who does not wait to the end must `refuse` it.
+
+        Raises:
+            RequestFailedError: too many are waiting.
+        """
+        with self._lock:
+            if self._inside < self._most:
+                self._inside += 1
+                return None
+            if len(self._queue) >= self._waiting:
+                raise RequestFailedError(
+                    "Too many calls to the platform are waiting already: it is slow, or down.", code="overloaded"
+                )
+            ticket: Future[None] = Future()
+            self._queue.append(ticket)
+            return ticket
+
+    def refuse(self, ticket: Future[None]) -> None:
+        """Give up waiting; a place that was given meanwhile goes on to the next."""
+        if ticket.cancel():
+            with self._lock, contextlib.suppress(ValueError):
+                self._queue.remove(ticket)
+        else:
+            self.leave()
+
+    def leave(self) -> None:
+        """Whoever was let through must leave."""
+        with self._lock:
+            while self._queue:
+                ticket = self._queue.popleft()
+                if ticket.set_running_or_notify_cancel():
+                    ticket.set_result(None)
+                    return
+            self._inside -= 1
+
+
+@final
+class Flights(Opaque):
+    """One call for all who want the same answer at the same time."""
+
+    def __init__(self) -> None:
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In the child: whoever led is not here."""
+        self._lock = threading.Lock()
+        self._flying: dict[Hashable, Future[Any]] = {}
+
+    def join(self, key: Hashable) -> tuple[Future[Any], bool]:
+        """The flight for a key, and whether the caller leads it: it makes the call, and must `land` it."""
+        with self._lock:
+            flight = self._flying.get(key)
+            if flight is not None:
+                return flight, False
+            flight = self._flying[key] = Future()
+            return flight, True
+
+    def land(self, key: Hashable, flight: Future[Any], outcome: Any) -> None:
+        """Give everybody the outcome, a value; `None` where there is none, and somebody else must lead."""
+        with self._lock:
+            if self._flying.get(key) is flight:
+                del self._flying[key]
+        if not flight.done():
+            flight.set_result(outcome)
+
+
+async def enter_async(gate: Gate, seconds: float) -> None:
+    """Wait to be let through.
+
+    Raises:
+        TimeoutError: that took too long.
+        RequestFailedError: too many are waiting.
+    """
+    ticket = gate.ask()
+    if ticket is not None:
+        try:
+            await wait_async(ticket, seconds)
+        except BaseException:
+            gate.refuse(ticket)
+            raise
+
+
+def enter(gate: Gate, seconds: float) -> None:
+    """As `enter_async`."""
+    ticket = gate.ask()
+    if ticket is not None:
+        try:
+            wait(ticket, seconds)
+        except BaseException:
+            gate.refuse(ticket)
+            raise
+
+
+async def join_async(flights: Flights, key: Hashable) -> tuple[Future[Any], bool]:
+    """The flight for a key, and whether the caller leads it."""
+    return flights.join(key)
+
+
+def join(flights: Flights, key: Hashable) -> tuple[Future[Any], bool]:
+    """As `join_async`. On an event loop's thread the caller flies alone: to wait for a task of that loop would hang."""
+    with contextlib.suppress(RuntimeError):
+        asyncio.get_running_loop()
+        return Future(), True
+    return flights.join(key)
+
+
+async def wait_async(future: Future[Any], seconds: float) -> Any:
+    """The future's value, after so many seconds at most. Who is cancelled leaves it as it is, for others wait too.
+
+    Raises:
+        TimeoutError: it has none yet.
+    """
+    async with asyncio.timeout(seconds):
+        return await asyncio.shield(asyncio.wrap_future(future))
+
+
+def wait(future: Future[Any], seconds: float) -> Any:
+    """As `wait_async`."""
+    return future.result(max(0.0, seconds))
+
+
+async def sleep_async(seconds: float) -> None:
+    """Wait."""
+    await asyncio.sleep(seconds)
+
+
+def sleep(seconds: float) -> None:
+    """As `sleep_async`."""
+    time.sleep(seconds)

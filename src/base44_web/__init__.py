@@ -10,7 +10,7 @@ from ._message import Request, Response
 from ._secret import Secret
 from ._sync.client import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
 from ._transport import AsyncTransport, HttpxTransports, Transport, TransportFactory
-from ._values import ApiResponse, AppUser, Connection, ConnectorID
+from ._values import ApiResponse, AppUser, Connection, ConnectorID, UnverifiedClaims
 from .errors import (
     AlreadyConnectedError,
     AuthenticationError,
@@ -74,6 +74,7 @@ __all__ = [
     "Transport",
     "TransportError",
     "TransportFactory",
+    "UnverifiedClaims",
     "UserConnectorsModule",
     "ValidationError",
 ]

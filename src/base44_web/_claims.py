@@ -18,6 +18,11 @@ def claims(token: Secret) -> dict[str, Any] | None:
     return _part(token, 1)
 
 
+def header_of(token: Secret) -> dict[str, Any] | None:
+    """The header of a JWT (RFC 7515 §4), or `None` where it is no JSON object."""
+    return _part(token, 0)
+
+
 def _part(token: Secret, index: int) -> dict[str, Any] | None:
     parts = token.reveal().split(".", 3)
     if len(parts) != 3:
@@ -31,7 +36,7 @@ def _part(token: Secret, index: int) -> dict[str, Any] | None:
 
 def dead_reason(token: Secret) -> str | None:
     """Why nobody needs to be asked about a token: it is no JWT, or has expired."""
-    if _part(token, 0) is None or claims(token) is None:
+    if header_of(token) is None or claims(token) is None:
         return "The token is no JWT."
     expires = expiry(token)
     return "The token has expired." if expires is not None and expires < time.time() - _LEEWAY else None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ._flow import Flights, Gate
 from ._identity import KnownUsers
+from ._keys import Keys
 from ._message import Request, Response
 from ._secret import Opaque
 from ._session import Seal
@@ -37,8 +38,8 @@ class Engine(Opaque):
     """
 
     __slots__ = (
-        "__weakref__", "_factory", "_inherited", "_loops", "_pool", "flights", "gate", "identity_gate", "seal",
-        "settings", "users",
+        "__weakref__", "_factory", "_inherited", "_loops", "_pool", "flights", "gate", "identity_gate", "keys",
+        "seal", "settings", "users",
     )  # fmt: skip
 
     def __init__(
@@ -46,6 +47,7 @@ class Engine(Opaque):
     ) -> None:
         self.settings = settings
         self.users = KnownUsers(settings.identity_ttl)
+        self.keys = Keys(settings) if settings.verification == "keys" else None
         self.flights = Flights()
         self.gate = Gate(_CALLS, _WAITING)
         self.identity_gate = Gate(_IDENTITY_CALLS, _WAITING)
@@ -101,6 +103,8 @@ class Engine(Opaque):
         self._pool.after_fork()
         for shared in (self.users, self.flights, self.gate, self.identity_gate):
             shared.after_fork()
+        if self.keys is not None:
+            self.keys.after_fork()
         # The parent's loops do not run here: kept, for closing what they hold would need them.
         self._inherited.append(self._loops)
         self._loops = {}

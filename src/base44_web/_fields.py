@@ -12,6 +12,7 @@ from ._urls import check_identifier, is_safe_url, parse_origin
 
 TokenSource: TypeAlias = Literal["header", "cookie", "session", "subprotocol"]
 PlatformHeaders: TypeAlias = Literal["ignore", "trust"]
+Verification: TypeAlias = Literal["platform", "keys", "none"]
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -143,6 +144,39 @@ def _platform_headers(value: object) -> PlatformHeaders:
     return cast(PlatformHeaders, value)
 
 
+def _verification(value: object) -> Verification:
+    if value not in get_args(Verification):
+        raise ValueError('must be "platform", "keys" or "none"')
+    return cast(Verification, value)
+
+
+def _key(value: object) -> Secret:
+    if not _is_secret_text(value) or not cast(Secret, value).reveal().strip():
+        raise ValueError("must be a secret, a PEM, a JWK, or the https URL of a JWKS")
+    text = cast(Secret, value).reveal().strip()
+    if text.startswith(("https:", "http:")) and not is_safe_url(text):
+        raise ValueError("must be an https URL (http on loopback), without a user name")
+    return cast(Secret, value)
+
+
+def _names(value: object) -> tuple[str, ...]:
+    return tuple(_words(value))
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable():
+        raise ValueError("must be a text")
+    return value
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    if value not in ("0", "1", "true", "false"):
+        raise ValueError('must be true or false (in the environment "1" or "0")')
+    return value in ("1", "true")
+
+
 def _seconds(value: object) -> float:
     try:
         seconds = float(value) if isinstance(value, (str, int, float)) and not isinstance(value, bool) else 0.0
@@ -182,8 +216,18 @@ FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "timeout": (_seconds, 10.0),
     "connect_timeout": (_seconds, 2.0),
     "max_retries": (_count, 2),
+    "verification": (_verification, "platform"),
+    "verification_key": (_key, None),
+    "algorithms": (_names, ()),
+    "audience": (_text, None),
+    "issuer": (_text, None),
+    "app_claim": (_text, None),
+    "development": (_switch, False),
     "identity_ttl": (_ttl, 60.0),
 }
+
+
+_SECRET: Final = ("service_token", "session_secret", "verification_key")
 
 
 def variable(name: str) -> str:
@@ -195,7 +239,7 @@ def veil_field(name: str, value: Any) -> Any:
     """Wrap a secret setting as soon as it is read, so that no error about it can show it."""
     if name == "session_secret" and isinstance(value, list | tuple):
         return tuple(veil(each) for each in cast(Iterable[Any], value))
-    return veil(value) if name in ("service_token", "session_secret") else value
+    return veil(value) if name in _SECRET else value
 
 
 def veil(value: Any) -> Secret | None:

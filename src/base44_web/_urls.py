@@ -24,6 +24,11 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+def is_loopback_url(url: str) -> bool:
+    """Whether a URL leads to this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
 def parse_origin(url: object) -> str:
     """The origin of `url` (RFC 6454 §4) as `scheme://host[:port]`, lower case, without the default port.
 

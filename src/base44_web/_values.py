@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, final
@@ -91,6 +91,27 @@ class ApiResponse:
     content_type: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     credits_charged: float = 0
+
+
+class UnverifiedClaims(Mapping[str, Any]):
+    """What a JWT claims, decoded and verified by nobody. Read-only, and no `AppUser`: no guard takes it for one."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        self._claims = dict(claims)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def __repr__(self) -> str:
+        return f"<UnverifiedClaims {', '.join(sorted(self._claims))}>"
 
 
 @dataclass(frozen=True, slots=True)

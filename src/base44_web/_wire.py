@@ -139,6 +139,16 @@ def current_user(caller: Caller) -> Call[AppUser]:
     return Call(_user_request(caller, caller.server_url, "GET", "entities/User/me"), read, visitor=True)
 
 
+def get_keys(url: str) -> Call[Mapping[str, Any]]:
+    """The operator's JWKS (RFC 7517 §5). Nobody's credential goes with it."""
+
+    def read(data: Any) -> Outcome[Mapping[str, Any]]:
+        return _record(data) or _invalid("the JWKS is no JSON object")
+
+    headers = {"Accept": "application/jwk-set+json, application/json", "Accept-Encoding": "identity"}
+    return Call(Request("GET", url, (*headers.items(), ("User-Agent", USER_AGENT))), read)
+
+
 # --- what is sent
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, NoReturn, Self, final
 
-from ._fields import FIELDS, PlatformHeaders, TokenSource, variable, veil, veil_field
+from ._fields import FIELDS, PlatformHeaders, TokenSource, Verification, variable, veil, veil_field
 from ._secret import Opaque, Secret
 from ._values import ConnectorID
 from .errors import ConfigurationError
 
-__all__ = ["PlatformHeaders", "Settings", "TokenSource"]
+__all__ = ["PlatformHeaders", "Settings", "TokenSource", "Verification"]
 
 
 @final
@@ -48,6 +48,14 @@ class Settings(Opaque):
         connect_timeout: seconds to connect. Default 2.
         max_retries: how often a call is made again, within `timeout`, where it may be: reads after a failure, anything
             else only if it never left. Default 2.
+        verification: who says whose token it is. `"platform"`: the platform (`User/me`). `"keys"`: keys given here.
+            `"none"`: nobody; then guards let nobody pass, and `user()` raises.
+        verification_key: with `"keys"`: an HMAC secret of 32 bytes or more, a public key as PEM or JWK, or a JWKS URL.
+        algorithms: with `"keys"`: what tokens may be signed with, such as `["ES256"]`; HMAC or public keys, not both.
+        audience: the `aud` that a token must have.
+        issuer: the `iss` that a token must have.
+        app_claim: the claim that must be this app's ID. With public keys, this or `audience` is required.
+        development: accept the local dev server's published secret, from a `server_url` on loopback.
         identity_ttl: seconds for which the platform's word on a token is remembered, never past the token's own `exp`;
             0: not at all. Default 60.
 
@@ -74,6 +82,13 @@ class Settings(Opaque):
     timeout: float
     connect_timeout: float
     max_retries: int
+    verification: Verification
+    verification_key: Secret | None
+    algorithms: tuple[str, ...]
+    audience: str | None
+    issuer: str | None
+    app_claim: str | None
+    development: bool
     identity_ttl: float
     _given: Mapping[str, Any]
 
@@ -98,10 +113,18 @@ class Settings(Opaque):
         timeout: float | None = None,
         connect_timeout: float | None = None,
         max_retries: int | None = None,
+        verification: Verification | None = None,
+        verification_key: str | Secret | None = None,
+        algorithms: Iterable[str] | None = None,
+        audience: str | None = None,
+        issuer: str | None = None,
+        app_claim: str | None = None,
+        development: bool | None = None,
         identity_ttl: float | None = None,
     ) -> None:
         # A traceback shows this frame's locals.
-        service_token, session_secret = veil(service_token), veil_field("session_secret", session_secret)
+        service_token, verification_key = veil(service_token), veil(verification_key)
+        session_secret = veil_field("session_secret", session_secret)
         self._fill({name: value for name, value in locals().items() if name in FIELDS}, {})
 
     @classmethod

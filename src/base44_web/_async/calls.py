@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from contextlib import suppress
 
 from .. import _wire as wire
 from .._claims import dead_reason
 from .._context import Context
 from .._flow import Gate, enter_async, join_async, sleep_async, wait_async
 from .._identity import key_of
+from .._keys import Keys
 from .._message import Response
 from .._retries import pause_before
 from .._values import AppUser
-from ..errors import AuthenticationError, Base44Error, RequestTimeoutError
+from ..errors import AuthenticationError, Base44Error, ConfigurationError, RequestTimeoutError, ServerError
+
+_JWKS = "jwks"
+logger = logging.getLogger("base44_web")
 
 
 async def perform(context: Context, call: wire.Call[wire.T], *, gate: Gate | None = None) -> wire.T:
@@ -75,6 +81,10 @@ async def identify(context: Context) -> AppUser:
     """
     caller, engine = context.caller, context.engine
     token = wire.user_token(caller)
+    if engine.settings.verification == "none":
+        raise ConfigurationError(
+            'Nobody verifies tokens here: verification (BASE44_VERIFICATION) is "none", so nobody can be let in.'
+        )
     outcome = engine.users.recall(caller)
     if outcome is None:
         reason = dead_reason(token)
@@ -86,6 +96,37 @@ async def identify(context: Context) -> AppUser:
     return outcome
 
 
+async def _fetch_keys(context: Context, keys: Keys) -> None:
+    engine = context.engine
+    flight, leads = await join_async(engine.flights, _JWKS)
+    if not leads:
+        with suppress(TimeoutError):
+            await wait_async(flight, engine.settings.timeout)
+        return
+    try:
+        if keys.url is not None and keys.may_fetch():
+            document = await outcome_of(context, wire.get_keys(keys.url), gate=engine.identity_gate)
+            if isinstance(document, Base44Error):
+                logger.warning("The JWKS could not be fetched, the old keys stay: %s", document)
+            else:
+                keys.told(document)
+    finally:
+        engine.flights.land(_JWKS, flight, keys)
+
+
+async def _judge(context: Context) -> AppUser | Base44Error:
+    caller, engine = context.caller, context.engine
+    keys = engine.keys
+    if keys is None:
+        return await outcome_of(context, wire.current_user(caller), gate=engine.identity_gate)
+    assert caller.token is not None
+    if keys.lacks(caller.token):
+        await _fetch_keys(context, keys)
+    if not keys.ready:
+        return ServerError("The keys that tokens are verified with are not there yet.", status=503, code="no_keys")
+    return keys.verify(caller.token, caller.app_id)
+
+
 async def _verified(context: Context) -> AppUser | Base44Error:
     caller, engine = context.caller, context.engine
     key = key_of(caller)
@@ -95,7 +136,7 @@ async def _verified(context: Context) -> AppUser | Base44Error:
         outcome: AppUser | Base44Error | None = None
         if leads:
             try:
-                outcome = await outcome_of(context, wire.current_user(caller), gate=engine.identity_gate)
+                outcome = await _judge(context)
                 engine.users.remember(caller, outcome)
                 return outcome
             finally:

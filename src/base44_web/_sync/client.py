@@ -8,12 +8,13 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from .. import _wire as wire
+from .._claims import claims
 from .._context import Context
 from .._fields import veil
 from .._incoming import DataEnv
 from .._secret import Opaque, Secret
 from .._urls import check_identifier
-from .._values import ApiResponse, AppUser, Connection, Method
+from .._values import ApiResponse, AppUser, Connection, Method, UnverifiedClaims
 from ..settings import Settings
 from .calls import identify, perform
 
@@ -102,6 +103,19 @@ class Base44(Opaque):
             Base44Error: what came in is malformed; see `base44_web.errors`.
         """
         return self._context.caller.token
+
+    @property
+    def unverified_claims(self) -> UnverifiedClaims | None:
+        """What the app user's JWT claims, decoded and *not verified*; `None` without a token, or where it is no JWT.
+
+        Anybody can write such claims: they are hints (a language, a name to greet), never an identity.
+
+        Raises:
+            Base44Error: what came in is malformed; see `base44_web.errors`.
+        """
+        token = self._context.caller.token
+        found = None if token is None else claims(token)
+        return None if found is None else UnverifiedClaims(found)
 
     @property
     def connectors(self) -> UserConnectorsModule:

@@ -40,7 +40,7 @@ def main() -> None:
     token = jwt.encode(claims, secret, algorithm="HS256")
     caller = Caller("app", "https://base44.app", "https://base44.app", token=Secret(token))
     users = KnownUsers(60.0)
-    users.remember(caller, AppUser("1", "ada@example.com", None, None, True, "app", {}))
+    users.remember(caller, AppUser("1", "ada@example.com", None, None, is_verified=True, app_id="app", raw={}))
     hit = least(lambda: users.recall(caller), 20_000)
     print(f"a remembered token                 {hit:8.2f} µs")
     keys: dict[str, Any] = {

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from base44_web import AppUser, Settings
+from base44_web import AppUser, Settings, _identity
 from base44_web._views import safe_next
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver
@@ -43,6 +43,12 @@ def settings(emulator: Emulator, platform: str) -> Settings:
         sign_in_url="/sign-in",
         timeout=1,
     )
+
+
+@pytest.fixture(autouse=True)
+def statuses_are_not_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "keeps_statuses" not in request.keywords:
+        monkeypatch.setattr(_identity, "_STATUS", 0.0)
 
 
 @pytest.fixture
@@ -295,6 +301,18 @@ def test_a_failing_platform_is_no_answer(view: Views, emulator: Emulator, bearer
         answer = view(method, path, [*bearer, ("accept", "application/json")])
         check_problem(answer, 503, "platform-unavailable")
         assert answer.headers["retry-after"] == "5"
+
+
+@pytest.mark.keeps_statuses
+def test_the_platform_is_asked_once_a_second(view: Views, emulator: Emulator, ada: AppUser, bearer: Headers) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    for _ in range(10):
+        assert view("GET", "status/calendar", bearer).json() == {"connected": True}
+    assert sum(request.target.endswith("/token") for request in emulator.requests) <= 2
+    assert view("DELETE", "disconnect/calendar", bearer).status_code == 200
+    assert view("GET", "status/calendar", bearer).json() == {"connected": False}  # at once
+    other = [("authorization", f"Bearer {emulator.sign_in(emulator.add_user('other@test.example'))}")]
+    assert view("GET", "status/calendar", other).json() == {"connected": False}
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

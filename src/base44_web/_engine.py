@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator
 from typing import TYPE_CHECKING, Any, Final, final
 
 from ._flow import Flights, Gate
-from ._identity import KnownUsers
+from ._identity import KnownUsers, Statuses
 from ._keys import Keys
 from ._message import Request, Response
 from ._secret import Opaque
@@ -39,7 +39,7 @@ class Engine(Opaque):
 
     __slots__ = (
         "__weakref__", "_factory", "_inherited", "_loops", "_pool", "flights", "gate", "identity_gate", "keys",
-        "seal", "settings", "users",
+        "seal", "settings", "statuses", "users",
     )  # fmt: skip
 
     def __init__(
@@ -47,12 +47,13 @@ class Engine(Opaque):
     ) -> None:
         self.settings = settings
         self.users = KnownUsers(settings.identity_ttl)
+        self.statuses = Statuses()
         self.keys = Keys(settings) if settings.verification == "keys" else None
         self.flights = Flights()
         self.gate = Gate(_CALLS, _WAITING)
         self.identity_gate = Gate(_IDENTITY_CALLS, _WAITING)
         self.seal = Seal(settings.session_secret) if "session" in settings.token_sources else None
-        self._factory = transport_factory(transport)
+        self._factory = transport_factory(transport, settings.ca_file)
         self._pool = _Pool(self._factory)
         weakref.finalize(self, _Pool.close, self._pool)
         self._loops: dict[asyncio.AbstractEventLoop, tuple[AsyncTransport, AsyncGenerator[None]]] = {}
@@ -101,7 +102,7 @@ class Engine(Opaque):
 
     def _after_fork(self) -> None:
         self._pool.after_fork()
-        for shared in (self.users, self.flights, self.gate, self.identity_gate):
+        for shared in (self.users, self.statuses, self.flights, self.gate, self.identity_gate):
             shared.after_fork()
         if self.keys is not None:
             self.keys.after_fork()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, TypeAlias, cast, get_args
@@ -187,6 +188,14 @@ def _seconds(value: object) -> float:
     return seconds
 
 
+def _ca_file(value: object) -> str:
+    try:
+        ssl.create_default_context(cafile=str(value))
+    except (OSError, ValueError):
+        raise ValueError("must be the path of a PEM file with certificates") from None
+    return str(value)
+
+
 def _count(value: object) -> int:
     if not isinstance(value, int | str) or isinstance(value, bool) or str(value) not in {str(n) for n in range(11)}:
         raise ValueError("must be a number from 0 to 10")
@@ -216,6 +225,7 @@ FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "timeout": (_seconds, 10.0),
     "connect_timeout": (_seconds, 2.0),
     "max_retries": (_count, 2),
+    "ca_file": (_ca_file, None),
     "verification": (_verification, "platform"),
     "verification_key": (_key, None),
     "algorithms": (_names, ()),

@@ -80,13 +80,19 @@ class HttpxTransports:
     Args:
         client: makes the blocking client; by default one with the system's TLS trust and proxies.
         async_client: makes the async client.
+        ca_file: a PEM file of certificate authorities to trust besides the system's, for the default clients.
     """
 
     def __init__(
-        self, client: Callable[[], SyncClient] | None = None, async_client: Callable[[], AsyncClient] | None = None
+        self,
+        client: Callable[[], SyncClient] | None = None,
+        async_client: Callable[[], AsyncClient] | None = None,
+        *,
+        ca_file: str | None = None,
     ) -> None:
         self._client = client
         self._async_client = async_client
+        self._ca_file = ca_file
         self._tls: ssl.SSLContext | None = None
 
     def open(self) -> Transport:
@@ -104,7 +110,10 @@ class HttpxTransports:
         # Made once: it takes 20 ms, and would take them again for each event loop.
         context = self._tls
         if context is None:
-            context = self._tls = cast(ssl.SSLContext, _library().create_ssl_context())
+            context = cast(ssl.SSLContext, _library().create_ssl_context())
+            if self._ca_file is not None:
+                context.load_verify_locations(self._ca_file)
+            self._tls = context
         return context
 
 
@@ -143,14 +152,16 @@ class GivenClient:
         return AsyncHttpxTransport(self._client, owned=False)
 
 
-def transport_factory(transport: TransportFactory | SyncClient | AsyncClient | None) -> TransportFactory:
-    """What `transport=` means.
+def transport_factory(
+    transport: TransportFactory | SyncClient | AsyncClient | None, ca_file: str | None = None
+) -> TransportFactory:
+    """What `transport=` means; without it, `ca_file` counts.
 
     Raises:
         ConfigurationError: it is neither a factory nor a client.
     """
     if transport is None:
-        return HttpxTransports()
+        return HttpxTransports(ca_file=ca_file)
     if isinstance(transport, type):
         raise ConfigurationError(f"transport must be an object, not the class {transport.__name__}: call it.")
     if hasattr(transport, "open") and hasattr(transport, "open_async"):

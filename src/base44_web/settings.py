@@ -48,6 +48,7 @@ class Settings(Opaque):
         connect_timeout: seconds to connect. Default 2.
         max_retries: how often a call is made again, within `timeout`, where it may be: reads after a failure, anything
             else only if it never left. Default 2.
+        ca_file: a PEM file of certificate authorities to trust besides the system's.
         verification: who says whose token it is. `"platform"`: the platform (`User/me`). `"keys"`: keys given here.
             `"none"`: nobody; then guards let nobody pass, and `user()` raises.
         verification_key: with `"keys"`: an HMAC secret of 32 bytes or more, a public key as PEM or JWK, or a JWKS URL.
@@ -82,6 +83,7 @@ class Settings(Opaque):
     timeout: float
     connect_timeout: float
     max_retries: int
+    ca_file: str | None
     verification: Verification
     verification_key: Secret | None
     algorithms: tuple[str, ...]
@@ -113,6 +115,7 @@ class Settings(Opaque):
         timeout: float | None = None,
         connect_timeout: float | None = None,
         max_retries: int | None = None,
+        ca_file: str | None = None,
         verification: Verification | None = None,
         verification_key: str | Secret | None = None,
         algorithms: Iterable[str] | None = None,

@@ -94,13 +94,22 @@ async def _connect(context: Context, ask: Ask) -> Reply:
 
 
 async def _status(context: Context, ask: Ask) -> Reply:
-    user, connected = await _look(context, ask)
-    return json_reply(200, {"connected": connected}) if ask.is_of(user) else other_user(ask)
+    user = await admit(context)
+    if not ask.is_of(user):
+        return other_user(ask)
+    # Pages ask again and again: the platform is asked once a second.
+    statuses = context.engine.statuses
+    connected = statuses.recall(context.caller, ask.connector)
+    if connected is None:
+        connected = (await _look(context, ask))[1]
+        statuses.remember(context.caller, ask.connector, connected=connected)
+    return json_reply(200, {"connected": connected})
 
 
 async def _disconnect(context: Context, ask: Ask) -> Reply:
     if not ask.is_of(await admit(context)):
         return other_user(ask)
+    context.engine.statuses.forget(context.caller, ask.connector)
     found = True
     try:
         await AsyncBase44._for(context).connectors.disconnect_app_user(ask.connector)

@@ -94,13 +94,22 @@ def _connect(context: Context, ask: Ask) -> Reply:
 
 
 def _status(context: Context, ask: Ask) -> Reply:
-    user, connected = _look(context, ask)
-    return json_reply(200, {"connected": connected}) if ask.is_of(user) else other_user(ask)
+    user = admit(context)
+    if not ask.is_of(user):
+        return other_user(ask)
+    # Pages ask again and again: the platform is asked once a second.
+    statuses = context.engine.statuses
+    connected = statuses.recall(context.caller, ask.connector)
+    if connected is None:
+        connected = (_look(context, ask))[1]
+        statuses.remember(context.caller, ask.connector, connected=connected)
+    return json_reply(200, {"connected": connected})
 
 
 def _disconnect(context: Context, ask: Ask) -> Reply:
     if not ask.is_of(admit(context)):
         return other_user(ask)
+    context.engine.statuses.forget(context.caller, ask.connector)
     found = True
     try:
         Base44._for(context).connectors.disconnect_app_user(ask.connector)

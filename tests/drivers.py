@@ -247,7 +247,7 @@ def configure_django() -> None:
             DEBUG=False,
             ROOT_URLCONF="tests.django_urls",
             INSTALLED_APPS=["base44_web.django", *(["corsheaders"] if origin else [])],
-            MIDDLEWARE=[*cors, "tests.django_urls.Middleware"],
+            MIDDLEWARE=["django.middleware.security.SecurityMiddleware", *cors, "tests.django_urls.Middleware"],
             CORS_ALLOWED_ORIGINS=[origin] if origin else [],
             USE_TZ=True,
         )

@@ -270,6 +270,63 @@ def test_a_single_page_app_of_another_origin(chromium: Any, site: Site, ada: App
         page.wait_for_selector("p:has-text('waiting;true;false;')")
 
 
+def test_a_session_beside_another_token(chromium: Any, one_site: Site, ada: AppUser) -> None:
+    """What lies in localStorage does not matter to somebody with a session."""
+    with opened(chromium) as page:
+        sign_in(page, one_site, ada)
+        other = one_site.emulator.sign_in(new_user(one_site, "eve"))
+        page.evaluate("token => localStorage.setItem('token', token)", other)
+        page.goto(one_site.guarded)
+        settle(page)
+        allow(popup_of(page))
+        arrived(page, one_site, ada)
+
+
+def test_another_token_meanwhile(chromium: Any, one_site: Site, ada: AppUser) -> None:
+    put = "token => localStorage.setItem('base44_access_token', token)"
+    with opened(chromium) as page:
+        page.goto(one_site.connect)
+        page.evaluate(put, one_site.emulator.sign_in(ada))
+        page.reload()
+        page.wait_for_selector(f"text={ada.email}")
+        settle(page)
+        popup = popup_of(page)
+        popup.wait_for_selector("text=Allow")
+        page.evaluate(put, one_site.emulator.sign_in(new_user(one_site, "eve")))
+        message(page, "Another user has signed in")
+
+
+def test_a_page_that_cannot_learn_the_account_yet(chromium: Any, one_site: Site, ada: AppUser) -> None:
+    with opened(chromium) as page:
+        page.goto(one_site.connect)
+        page.evaluate("token => localStorage.setItem('base44_access_token', token)", one_site.emulator.sign_in(ada))
+        one_site.emulator.connect(ada, CALENDAR_ID)
+        one_site.emulator.fault(Fault(status=500), path="*/token", times=None)
+        page.reload()
+        message(page, "does not work at the moment")
+        assert not page.is_visible("button")
+        one_site.emulator.clear_faults()
+        page.wait_for_selector("button:has-text('Disconnect')")
+        settle(page)
+        one_site.emulator.fault(Fault(status=500), method="DELETE", times=None)
+        page.click("button:has-text('Disconnect')")
+        message(page, "does not work at the moment")
+        assert page.is_visible("button:has-text('Disconnect')")  # still connected
+
+
+def test_an_answer_that_is_none_of_ours(chromium: Any, one_site: Site, ada: AppUser) -> None:
+    with opened(chromium) as page:
+        page.goto(one_site.connect)
+        page.evaluate("token => localStorage.setItem('base44_access_token', token)", one_site.emulator.sign_in(ada))
+        page.reload()
+        page.wait_for_selector(f"text={ada.email}")
+        settle(page)
+        page.route("**/connect/calendar", lambda route: route.fulfill(status=200, body="<html>Sign in to the Wi-Fi"))
+        popup = popup_of(page)
+        message(page, "does not work at the moment")
+        assert popup.is_closed()
+
+
 # --- what goes wrong
 
 

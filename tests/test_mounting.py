@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,7 @@ def test_starlette(settings: Settings, headers: dict[str, str], within: str, roo
         answer = ask(app, sent, headers, root_path)
         assert answer.json()["status_url"] == f"{base}/status/calendar"
     page = ask(app, f"{base}/connect/calendar?next=//evil", headers | NAVIGATION, root_path)
-    assert f'action="{base}/connect/calendar"' in page.text
+    assert f'action="{base}/connect/calendar?user=' in page.text
     assert f'src="{base}/connect.js?v=' in page.text
     assert f'data-next="{root_path}/"' in page.text
 
@@ -92,7 +93,9 @@ def test_fastapi_root_path_and_router(settings: Settings, headers: dict[str, str
     root = "/api/v1"  # which the proxy takes away
     answer = ask(app, "/guarded?x=1", headers | NAVIGATION, root)
     assert answer.headers["location"] == "/api/v1/b/connect/calendar?next=/api/v1/guarded%3Fx%3D1"
-    assert 'action="/api/v1/b/connect/calendar"' in ask(app, "/b/connect/calendar", headers | NAVIGATION, root).text
+    assert (
+        'action="/api/v1/b/connect/calendar?user=' in ask(app, "/b/connect/calendar", headers | NAVIGATION, root).text
+    )
     assert "/b/connect/{connector}" not in ask(app, "/openapi.json", {}).json()["paths"]
 
 
@@ -111,7 +114,7 @@ def test_flask_prefix_and_script_name(settings: Settings, headers: dict[str, str
     answer = client.get("/guarded", headers=headers | NAVIGATION, environ_overrides=root)
     assert answer.headers["location"] == "/root/links/connect/calendar?next=/root/guarded"
     page = client.get("/links/connect/calendar?next=//e", headers=headers | NAVIGATION, environ_overrides=root).text
-    assert 'action="/root/links/connect/calendar"' in page
+    assert 'action="/root/links/connect/calendar?user=' in page
     assert 'data-next="/root/"' in page
 
 
@@ -140,7 +143,7 @@ def test_django_script_name(settings: Settings, headers: dict[str, str]) -> None
         page = client.get("/base44/connect/calendar?next=//e", headers=headers | NAVIGATION).text
     driver.close()
     assert sent == "/root/base44/connect/calendar?next=/root/sync/guarded"
-    assert 'action="/root/base44/connect/calendar"' in page
+    assert 'action="/root/base44/connect/calendar?user=' in page
     assert 'data-next="/root/"' in page
 
 
@@ -150,6 +153,12 @@ def test_django_script_name(settings: Settings, headers: dict[str, str]) -> None
 def written(folder: Path) -> Path:
     (folder / "base44_web").mkdir()
     (folder / "base44_web" / "connect.html").write_text(CONNECT_TEMPLATE)
+    return folder
+
+
+def broken(folder: Path) -> Path:
+    (folder / "base44_web").mkdir()
+    (folder / "base44_web" / "message.html").write_text("{% extends 'nowhere.html' %}")
     return folder
 
 
@@ -195,6 +204,133 @@ def test_django_templates(settings: Settings, headers: dict[str, str], tmp_path:
         answer = driver.send_view("GET", "/base44/connect/calendar?next=/x", pairs)
         driver.close()
     assert EXPECTED in answer.text
+
+
+def test_templates_know_the_request(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("starlette")
+    pytest.importorskip("jinja2")
+    from starlette.templating import Jinja2Templates
+
+    folder = written(tmp_path)
+    (folder / "base44_web" / "message.html").write_text("{{ request.url.path }} {{ title }} {{ more }}")
+    templates = Jinja2Templates(folder, context_processors=[lambda request: {"more": "than that"}])
+    app = starlette_site(settings, templates=templates)
+    assert ask(app, "/guarded", NAVIGATION).text == "/guarded Please sign in than that"
+
+
+def test_a_mistake_in_a_template_is_told(settings: Settings, tmp_path: Path) -> None:
+    pytest.importorskip("flask")
+    pytest.importorskip("django")
+    from django.template import TemplateDoesNotExist
+    from django.test import override_settings
+    from flask import Flask
+    from jinja2 import TemplateNotFound
+    from starlette.templating import Jinja2Templates
+
+    from base44_web.flask import Base44Extension, app_user_required
+    from tests.drivers import Driver, configure_django
+
+    folder = broken(tmp_path)
+    app = Flask(__name__, template_folder=str(folder))
+    app.testing = True
+    Base44Extension(app, settings=settings)
+    app.add_url_rule("/me", view_func=app_user_required(lambda: ""), endpoint="me")
+    with pytest.raises(TemplateNotFound, match="nowhere"):
+        app.test_client().get("/me", headers=NAVIGATION)
+    with pytest.raises(TemplateNotFound, match="nowhere"):
+        ask(starlette_site(settings, templates=Jinja2Templates(folder)), "/guarded", NAVIGATION)
+    configure_django()
+    backend = {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [folder]}
+    with override_settings(TEMPLATES=[backend], DEBUG_PROPAGATE_EXCEPTIONS=True):
+        driver = Driver("django-wsgi-sync", settings)
+        with pytest.raises(TemplateDoesNotExist, match="nowhere"):
+            driver.request("GET", "/me", list(NAVIGATION.items()))
+        driver.close()
+
+
+# --- bodies that something has read before, and prefixes that capture
+
+
+@pytest.mark.parametrize("reader", ["form", "values", "get_data", "nothing"])
+def test_flask_bodies_that_were_read(
+    settings: Settings, emulator: Emulator, headers: dict[str, str], reader: str
+) -> None:
+    pytest.importorskip("flask")
+    from flask import Flask, request
+
+    from base44_web.flask import Base44Extension
+
+    app = Flask(__name__)
+    app.secret_key = os.urandom(32)  # octets, as Flask's own documentation has them
+    app.config["BASE44_URL_PREFIX"] = "/<tenant>/base44"
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    Base44Extension(app, settings=Settings(**{**given, "token_sources": ["header", "session"]}))
+
+    @app.before_request
+    def read() -> None:
+        if reader == "get_data":
+            request.get_data()
+        elif reader != "nothing":
+            list(getattr(request, reader))
+
+    client = app.test_client(use_cookies=False)
+    other = client.post("/acme/base44/connect/calendar", data={"user": "somebody-else"}, headers=headers)
+    assert other.status_code == 409
+    token = headers["authorization"].removeprefix("Bearer ")
+    same = {"sec-fetch-site": "same-origin"}
+    assert client.post("/acme/base44/session", data={"token": token}, headers=same).status_code == 200
+
+
+def test_a_short_key_of_flask_matters_only_to_sessions(settings: Settings) -> None:
+    pytest.importorskip("flask")
+    from flask import Flask
+
+    from base44_web.flask import Base44Extension
+
+    app = Flask(__name__)
+    app.secret_key = b"dev"
+    Base44Extension(app, settings=settings)
+
+
+@pytest.mark.parametrize("reader", ["body", "POST", "nothing"])
+def test_django_bodies_that_were_read(settings: Settings, headers: dict[str, str], reader: str) -> None:
+    pytest.importorskip("django")
+    from django.test import RequestFactory, override_settings
+
+    from base44_web.django import Base44Middleware
+    from base44_web.django.urls import urlpatterns
+    from tests.drivers import configure_django
+
+    configure_django()
+    view = next(pattern for pattern in urlpatterns if pattern.name == "connect").callback
+    given = {name.upper(): value for name, value in settings._given.items() if value is not None}
+    request = RequestFactory().post(
+        "/base44/connect/calendar", "user=somebody-else", "application/x-www-form-urlencoded", headers=headers
+    )
+    with override_settings(BASE44=given):
+        middleware = Base44Middleware(lambda request: view(request, connector="calendar", tenant="acme"))
+    if reader != "nothing":
+        getattr(request, reader)
+    response: Any = middleware(request)
+    assert response.status_code == 409
+
+
+def test_a_client_that_goes_away_half_way(settings: Settings) -> None:
+    pytest.importorskip("starlette")
+    app = starlette_site(settings)
+    scope = {
+        "type": "http", "method": "POST", "path": "/deep/base44/connect/calendar", "raw_path": b"", "query_string": b"",
+        "root_path": "", "headers": [], "scheme": "http", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    incoming = [{"type": "http.request", "body": b"token=SECRET", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    asyncio.run(app(scope, receive, send))  # and raises nothing, whose traceback would show the body
 
 
 # --- the session's key

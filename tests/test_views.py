@@ -118,7 +118,7 @@ def test_page_names_service_and_account(view: Views, emulator: Emulator, cookie:
     page = check_page(answer)
     assert "<title>Connect Google Calendar</title>" in page
     assert "ada@test.example" in page
-    assert 'action="/base44/connect/calendar" target="_blank"' in page
+    assert re.search(r'action="/base44/connect/calendar\?user=[0-9a-f]+" target="_blank"', page)
     assert 'href="/events?a=b"' in page
     assert f"form-action 'self' https: {platform};" in answer.headers["content-security-policy"]
     assert not any(request.target.endswith("initiate") for request in emulator.requests)
@@ -128,7 +128,7 @@ def test_page_of_somebody_connected(view: Views, emulator: Emulator, ada: AppUse
     emulator.connect(ada, CALENDAR_ID)
     page = check_page(view("GET", "connect/calendar?next=/events", [*cookie, *NAVIGATION]))
     assert "<title>Google Calendar is connected</title>" in page
-    assert 'action="/base44/disconnect/calendar"' in page
+    assert 'action="/base44/disconnect/calendar?user=' in page
 
 
 def test_page_of_somebody_unknown(view: Views, emulator: Emulator) -> None:
@@ -191,6 +191,7 @@ def test_start_sends_the_browser_to_the_provider(
     assert answer.status_code == 303
     assert "/provider/consent?state=" in answer.headers["location"]
     assert answer.headers["cache-control"] == "no-store"
+    assert answer.headers["cross-origin-opener-policy"] == "unsafe-none"  # or Django's own would cut the window off
     assert answer.content == b""
 
 
@@ -244,6 +245,8 @@ def test_another_user_has_signed_in_since(view: Views, emulator: Emulator, cooki
     for method, path in (("POST", "connect/calendar"), ("POST", "disconnect/calendar")):
         check_problem(view(method, path, [*cookie, same, FORM], "user=somebody-else"), 409, "other-user")
         assert "Reload it" in check_page(view(method, path, [*cookie, *NAVIGATION, FORM], "user=somebody-else"), 409)
+    for path in ("connect/calendar", "disconnect/calendar"):  # what the page's forms say in their address
+        check_problem(view("POST", f"{path}?user=somebody-else", [*cookie, same, FORM]), 409, "other-user")
     check_problem(view("GET", "status/calendar?user=somebody-else", cookie), 409, "other-user")
     assert all(request.method == "GET" for request in emulator.requests)
 
@@ -453,6 +456,7 @@ def test_sessions_that_have_ended(view: Views, emulator: Emulator, ada: AppUser,
     ):
         refused = view("GET", "status/calendar", [("cookie", f"{name}={changed}")])
         check_problem(refused, 401, "invalid-token")
+        assert refused.headers["set-cookie"].startswith("__Host-base44_session=; Max-Age=0;")
     twice = [("cookie", f"{name}={value}; {name}={value}")]
     check_problem(view("GET", "status/calendar", twice), 401, "invalid-token")
 

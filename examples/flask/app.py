@@ -21,7 +21,7 @@ GOOGLE = os.environ.get("GOOGLE_API_URL", "https://www.googleapis.com")
 SLACK = os.environ.get("SLACK_API_URL", "https://slack.com")
 
 app = Flask(__name__, template_folder=str(Path(__file__).parent.parent.resolve() / "site"))
-# It seals the session; give one, or everybody is signed out as the server starts again.
+# It seals the session; give one, or each worker has its own, and every start signs everybody out.
 app.secret_key = os.environ.get("SECRET_KEY") or secrets.token_urlsafe(50)
 settings = Settings(
     token_sources=["header", "session"], sign_in_url="/sign-in", connector_types={"calendar": "googlecalendar"}

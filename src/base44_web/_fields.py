@@ -252,6 +252,12 @@ def veil_field(name: str, value: Any) -> Any:
     return veil(value) if name in _SECRET else value
 
 
+def framework_keys(key: Any, fallbacks: Iterable[Any] | None) -> tuple[Secret, ...]:
+    """A framework's own secret keys, which can be octets, as the secrets that seal a session."""
+    keys = (key, *(fallbacks or ()))
+    return tuple(Secret(each.decode("latin-1") if isinstance(each, bytes) else str(each)) for each in keys)
+
+
 def veil(value: Any) -> Secret | None:
     """A credential that somebody gave, as a `Secret`, whatever it is: what is wrong with it is said later."""
     return value if value is None or isinstance(value, Secret) else Secret(value)

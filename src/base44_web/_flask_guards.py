@@ -148,8 +148,11 @@ def response(reply: Reply) -> Response:
     """A reply as Flask's response; a page through the app's template `base44_web/<name>.html`, if there is one."""
     body: str | bytes = reply.body
     if reply.page is not None:
+        wanted = f"base44_web/{reply.page.name}.html"
         try:
-            body = render_template(f"base44_web/{reply.page.name}.html", **reply.page.values)
-        except TemplateNotFound:
+            body = render_template(wanted, **reply.page.values)
+        except TemplateNotFound as error:
+            if error.name != wanted:  # one that the app's own template wants
+                raise
             body = render(reply.page)
     return Response(body, reply.status, dict(reply.headers))

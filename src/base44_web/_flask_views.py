@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from urllib.parse import urlencode
 
 from flask import Blueprint, Response, request
 
@@ -22,11 +23,20 @@ def blueprint(prefix: str) -> Blueprint:
 
 
 def _asked(view: View) -> Callable[..., Response]:
-    def asked(connector: str | None = None) -> Response:
+    def asked(connector: str | None = None, **captured: object) -> Response:
         context = get_base44()._context
         query = request.query_string.decode("latin-1")
         # No local holds the body: it can be a token, and a traceback shows locals.
-        ask = Ask.of(view, visit_of_request(), connector, query, request.stream.read(MAX_BODY + 1))
+        ask = Ask.of(view, visit_of_request(), connector, query, _body())
         return response(answer(context, ask))
 
     return asked
+
+
+def _body() -> bytes:
+    """The body, also where a function before the view has read it, or its form, already."""
+    return (
+        request.stream.read(MAX_BODY + 1)
+        or request.get_data()[: MAX_BODY + 1]
+        or urlencode(list(request.form.items(multi=True))).encode()[: MAX_BODY + 1]
+    )

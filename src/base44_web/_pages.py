@@ -37,7 +37,6 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 <div data-show="start waiting"$start_hidden>
 <p>A window opens in which $service asks you what this app may do. You can disconnect at any time, here.</p>
 <form method="post" action="$connect" target="_blank">
-<input type="hidden" name="user" value="$user">
 <button>Connect $service</button>
 </form>
 </div>
@@ -45,7 +44,6 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 <p>This app can use $service for you.</p>
 <p><a class="button" href="$next">Continue</a></p>
 <form method="post" action="$disconnect">
-<input type="hidden" name="user" value="$user">
 <button class="plain">Disconnect</button>
 </form>
 </div>

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from ._incoming import Incoming
 from ._secret import Opaque
+from ._session import clear_cookie
 from ._static import VERSION
 from .errors import (
     AuthenticationError,
@@ -148,7 +149,9 @@ def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
     if isinstance(error, NotConnectedError) and error.connector is not None:
         return _not_connected(error.connector, visit)
     if error.visitor:
-        return told(_visitor_situation(error), visit)
+        # A session that cannot be opened would hide every other token for as long as the browser keeps it.
+        ended = {"Set-Cookie": clear_cookie()} if error.code == "session_ended" else None
+        return told(_visitor_situation(error), visit, ended)
     if not guarded:
         return None
     if isinstance(error, ConfigurationError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast, final
 
@@ -14,6 +15,7 @@ from .errors import BadRequestError, ConfigurationError
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
+logger = logging.getLogger("base44_web")
 COOKIE: Final = "__Host-base44_session"
 _MOST_SECONDS: Final = 12 * 3600
 _MOST_BYTES: Final = 3800  # browsers drop a cookie whose name, value and attributes exceed 4096 (RFC 6265bis §5.6)
@@ -63,6 +65,7 @@ class Seal(Opaque):
         value = Secret(self._fernet.encrypt(content).decode())
         del content
         if len(value.reveal()) > _MOST_BYTES:
+            logger.warning("A token of %d bytes is too long for the session's cookie.", len(token.reveal()))
             raise BadRequestError("The token is too long for a cookie.", code="token_too_long", visitor=True)
         return f"{COOKIE}={value.reveal()}; Max-Age={seconds}; {_ATTRIBUTES}"
 

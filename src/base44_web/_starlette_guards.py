@@ -6,11 +6,11 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import NoMatchFound
 from starlette.types import Receive, Scope, Send
@@ -19,12 +19,15 @@ from starlette.websockets import WebSocket
 from ._async.guard import admit
 from ._guards import check_connectors, check_function, is_awaiting, mark
 from ._pages import render
-from ._replies import Reply, Visit, mounted_path, path_and_query, refuse
+from ._replies import Page, Reply, Visit, mounted_path, path_and_query, refuse
 from ._starlette_request import HANDLERS, KEY, Attached, get_base44
 from ._sync.guard import admit as admit_blocking
 from ._values import AppUser
 from .errors import Base44Error, MiddlewareMissingError
 from .settings import Settings
+
+if TYPE_CHECKING:
+    from starlette.templating import Jinja2Templates
 
 V = TypeVar("V")
 
@@ -174,19 +177,24 @@ def response(reply: Reply, connection: HTTPConnection) -> Response:
     """A reply as Starlette's response; a page through the middleware's `templates`, if they have one of its name."""
     body: str | bytes = reply.body
     if reply.page is not None:
-        template = _template(connection.scope.get(KEY), reply.page.name)
-        body = render(reply.page) if template is None else template.render(reply.page.values)
+        attached = connection.scope.get(KEY)
+        own = isinstance(attached, Attached) and _rendered(attached.templates, reply.page, connection)
+        body = own or render(reply.page)
     return Response(body, reply.status, dict(reply.headers))
 
 
-def _template(attached: Any, name: str) -> Any:
-    if not isinstance(attached, Attached) or attached.templates is None:
+def _rendered(templates: Jinja2Templates | None, page: Page, connection: HTTPConnection) -> bytes | None:
+    if templates is None:
         return None
     from jinja2 import TemplateNotFound
 
+    wanted = f"base44_web/{page.name}.html"
+    request = connection if isinstance(connection, Request) else Request({**connection.scope, "type": "http"})
     try:
-        return attached.templates.get_template(f"base44_web/{name}.html")
-    except TemplateNotFound:
+        return bytes(templates.TemplateResponse(request, wanted, dict(page.values)).body)
+    except TemplateNotFound as error:
+        if error.name != wanted:  # one that the app's own template wants
+            raise
         return None
 
 

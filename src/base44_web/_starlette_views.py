@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
@@ -39,8 +39,12 @@ def _endpoint(view: View) -> Callable[[Request], Awaitable[Response]]:
 
 async def _body(request: Request) -> bytes:
     body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            break
+    chunk = b""
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY:
+                break
+    except ClientDisconnect:
+        return b""  # nobody will see the answer; raised, its traceback would show what was sent so far
     return bytes(body[: MAX_BODY + 1])

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast, final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from ._catalogue import service_name
 from ._replies import (
@@ -36,6 +36,9 @@ _STATIC_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "cross-origin",
     "X-Content-Type-Options": "nosniff",
 }
+
+# An opener policy here, such as Django's default, would cut the window off: the page could not see that it is open.
+_PROVIDER_HEADERS: Final = {"Referrer-Policy": "no-referrer", "Cross-Origin-Opener-Policy": "unsafe-none"}
 
 NOT_FOUND: Final = Situation("unknown-connector", 404, "There is nothing here", "This connector is not set up.")
 NOT_SET_UP: Final = Situation(
@@ -135,8 +138,7 @@ class Ask(Opaque):
 
     def is_of(self, user: AppUser) -> bool:
         """Whether the page that asks was made for this user; scripts that send their token need not say."""
-        said = self.form.get("user") or _fields(self.query).get("user") or [user.id]
-        return said == [user.id]
+        return {*_fields(self.query).get("user", []), *self.form.get("user", [])} <= {user.id}
 
 
 def _fields(encoded: str) -> dict[str, list[str]]:
@@ -189,8 +191,8 @@ def connect_page(ask: Ask, user: AppUser | None, *, connected: bool, provider: s
         "account": account(user) if user else "",
         "user": user.id if user else "",
         "connected": "yes" if connected else "",
-        "connect": links.path("connect", name) or "",
-        "disconnect": links.path("disconnect", name) or "",
+        "connect": _for_user(links.path("connect", name), user),
+        "disconnect": _for_user(links.path("disconnect", name), user),
         "next": ask.next(),
         "sign_in": sign_in,
         "style": asset(links, "style"),
@@ -201,6 +203,11 @@ def connect_page(ask: Ask, user: AppUser | None, *, connected: bool, provider: s
     return page_reply(status, Page("connect", values), headers, provider=provider)
 
 
+def _for_user(path: str | None, user: AppUser | None) -> str:
+    # In the address, and not in the form's body alone: something may have read that before us.
+    return (path or "") + (f"?user={quote(user.id, safe='')}" if user else "")
+
+
 def account(user: AppUser) -> str:
     """How a page calls a user."""
     return user.email or user.full_name or user.id
@@ -208,7 +215,7 @@ def account(user: AppUser) -> str:
 
 def to_provider(url: Secret) -> Reply:
     """Send the browser to the provider. 303: what comes next is a GET, without the form's body."""
-    return Reply(303, {**private_headers(), "Location": url.reveal(), "Referrer-Policy": "no-referrer"})
+    return Reply(303, {**private_headers(), "Location": url.reveal(), **_PROVIDER_HEADERS})
 
 
 def back(path: str, cookie: str | None = None) -> Reply:

@@ -20,7 +20,7 @@ from flask import Flask
 
 from ._context import Context
 from ._engine import Engine
-from ._fields import veil
+from ._fields import framework_keys
 from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
 from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
 from ._flask_views import blueprint
@@ -109,7 +109,7 @@ def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
     if not config.get("SECRET_KEY"):
         return {}
-    return {"session_secret": [veil(config["SECRET_KEY"]), *map(veil, config.get("SECRET_KEY_FALLBACKS") or ())]}
+    return {"session_secret": framework_keys(config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS"))}
 
 
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import os
 import secrets
 from pathlib import Path
 
-# It seals the session; give one, or everybody is signed out as the server starts again.
+# It seals the session; give one, or each worker has its own, and every start signs everybody out.
 SECRET_KEY = os.environ.get("DJANGO_SECRET_KEY") or secrets.token_urlsafe(50)
 ALLOWED_HOSTS = ["localhost", "127.0.0.1"]
 ROOT_URLCONF = "project.urls"

@@ -60,11 +60,14 @@ async def _send(context: Context, call: wire.Call[wire.T], gate: Gate, seconds: 
     transport = await context.open_async()
     try:
         await enter_async(gate, seconds)
+        if time.monotonic() > end:
+            gate.leave()
+            raise TimeoutError
     except TimeoutError:
         waited = RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
     else:
         try:
-            left = max(0.001, end - time.monotonic())
+            left = end - time.monotonic()
             connect_timeout = context.engine.settings.connect_timeout
             return await transport.send(call.request, timeout=left, connect_timeout=connect_timeout)
         finally:

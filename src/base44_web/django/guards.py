@@ -13,7 +13,7 @@ from asgiref.sync import iscoroutinefunction
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.template.exceptions import TemplateDoesNotExist
-from django.template.loader import render_to_string
+from django.template.loader import get_template
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .._async.guard import admit as admit_awaiting
@@ -124,7 +124,7 @@ def _refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
         raise error
     reply = refuse(error, visit_of(request), guarded=True)
     assert reply is not None
-    return response(reply)
+    return response(reply, request)
 
 
 def answer(error: Exception, request: HttpRequest) -> HttpResponse | None:
@@ -132,7 +132,7 @@ def answer(error: Exception, request: HttpRequest) -> HttpResponse | None:
     if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
         return None
     reply = refuse(error, visit_of(request), guarded=False)
-    return None if reply is None else response(reply)
+    return None if reply is None else response(reply, request)
 
 
 def visit_of(request: HttpRequest) -> Visit:
@@ -153,12 +153,22 @@ class _Links:
             return mounted_path(self.settings, view, connector)
 
 
-def response(reply: Reply) -> HttpResponse:
+def response(reply: Reply, request: HttpRequest) -> HttpResponse:
     """A reply as Django's response; a page through the project's template `base44_web/<name>.html`, if there is one."""
     body: Any = reply.body
     if reply.page is not None:
-        try:
-            body = render_to_string(f"base44_web/{reply.page.name}.html", dict(reply.page.values))
-        except (TemplateDoesNotExist, ImproperlyConfigured):
-            body = render(reply.page)
+        template = _template(reply.page.name)
+        body = render(reply.page) if template is None else template.render(dict(reply.page.values), request)
     return HttpResponse(body, status=reply.status, headers=dict(reply.headers))
+
+
+def _template(name: str) -> Any:
+    wanted = f"base44_web/{name}.html"
+    try:
+        return get_template(wanted)
+    except TemplateDoesNotExist as error:
+        if str(error) != wanted:  # one that the project's own template wants
+            raise
+    except ImproperlyConfigured:  # no template engine
+        pass
+    return None

@@ -12,7 +12,7 @@ from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
 
 from .._engine import Engine
-from .._fields import veil
+from .._fields import framework_keys
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .guards import answer
@@ -88,6 +88,6 @@ def load_settings() -> Settings:
 def _secret_key() -> dict[str, Any]:
     """Django's own secret keys, wrapped: they seal the session if nothing else is given for that."""
     try:
-        return {"session_secret": [veil(django_settings.SECRET_KEY), *map(veil, django_settings.SECRET_KEY_FALLBACKS)]}
+        return {"session_secret": framework_keys(django_settings.SECRET_KEY, django_settings.SECRET_KEY_FALLBACKS)}
     except ImproperlyConfigured:  # there is none
         return {}

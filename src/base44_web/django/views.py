@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.contrib.auth.decorators import login_not_required
+from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
+from django.http.request import RawPostDataException, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
 from .._sync.views import answer
@@ -14,15 +17,25 @@ from .request import get_base44
 
 
 def view_of(view: View) -> Callable[..., HttpResponse]:
-    """One of the redirect views. Exempt from Django's own check of forms: a token in a header needs none, and one in a
-    cookie is asked for proof of same origin in every framework alike.
+    """One of the redirect views.
+
+    Exempt from Django's own check of forms (a token in a header needs none, and one in a cookie is asked for proof of
+    same origin in every framework alike), and from `LoginRequiredMiddleware`: these users are not Django's.
     """
 
-    def asked(request: HttpRequest, connector: str | None = None) -> HttpResponse:
+    def asked(request: HttpRequest, connector: str | None = None, **captured: object) -> HttpResponse:
         context = get_base44(request)._context
         query: str = request.META.get("QUERY_STRING", "")
         # No local holds the body: it can be a token, and a traceback shows locals.
-        ask = Ask.of(view, visit_of(request), connector, query, request.read(MAX_BODY + 1))
-        return response(answer(context, ask))
+        ask = Ask.of(view, visit_of(request), connector, query, _body(request))
+        return response(answer(context, ask), request)
 
-    return csrf_exempt(asked)
+    return login_not_required(csrf_exempt(asked))
+
+
+def _body(request: HttpRequest) -> bytes:
+    """The body, also where a middleware has read it, or its form, already."""
+    try:
+        return request.read(MAX_BODY + 1) or request.body[: MAX_BODY + 1]
+    except (RawPostDataException, UnreadablePostError, RequestDataTooBig):
+        return request.POST.urlencode().encode()[: MAX_BODY + 1]

@@ -11,7 +11,7 @@ const LINK_LIFETIME = 600_000; // ms; the platform documents 10 minutes
 const INERT = 500; // ms
 const KEYS = ["base44_access_token", "token"]; // where the Base44 client keeps the user's token
 
-/** Why connecting ended. `code`: blocked, signed-out, other-user, expired, unavailable, not-found, or aborted. */
+/** Why connecting ended. `code`: blocked, signed-out, other-user, expired, offline, unavailable, not-found, or aborted. */
 export class ConnectError extends Error {
   constructor(code, message = code) {
     super(message);
@@ -36,12 +36,17 @@ export async function connectAppUser(connector, { token = storedToken(), onState
   try {
     const { redirect_url: url } = await call(`connect/${encodeURIComponent(connector)}`, { method: "POST", token, signal });
     if (url === null) return popup.close();
+    if (typeof url !== "string") throw new ConnectError("unavailable");
     popup.location.replace(url);
   } catch (error) {
     popup.close();
     throw error;
   }
-  await untilConnected(connector, { token, popup, onState, signal });
+  const check = () => {
+    const stored = storedToken();
+    if (stored && stored !== token) throw new ConnectError("other-user");
+  };
+  await untilConnected(connector, { token, popup, onState, signal, check });
 }
 
 /** Whether the user is connected. */
@@ -92,12 +97,13 @@ async function call(path, { method = "GET", token, body, signal } = {}) {
   } catch (error) {
     throw signal?.aborted ? new ConnectError("aborted") : new ConnectError("offline", String(error));
   }
-  const document = await answer.json().catch(() => ({}));
-  if (!answer.ok) throw new ConnectError(CODES[answer.status] ?? "unavailable", document.detail);
-  return document;
+  const document = await answer.json().catch(() => null); // a page in its place, or the network is lost half-way
+  if (answer.ok && document) return document;
+  if (signal?.aborted) throw new ConnectError("aborted");
+  throw new ConnectError(CODES[answer.status] ?? "unavailable", document?.detail);
 }
 
-async function untilConnected(connector, { token, user, popup, onState, signal }) {
+async function untilConnected(connector, { token = null, user, popup, onState, signal, check }) {
   const end = Date.now() + LINK_LIFETIME;
   let state;
   const enter = (next) => {
@@ -106,6 +112,7 @@ async function untilConnected(connector, { token, user, popup, onState, signal }
   enter("waiting");
   for (let pause = 1000; Date.now() < end; pause = Math.min(pause * 1.2, 5000)) {
     await sleep(pause, signal);
+    check?.();
     try {
       // The window stays: without an opener it is not ours to close, and its page says that it can be closed.
       if (await isConnected(connector, { token, user, signal })) return;
@@ -156,11 +163,7 @@ function run(page) {
     const words = page.querySelector(`template[data-say="${what}"]`);
     page.querySelector("[role=status]").replaceChildren(...(words ? [words.content.cloneNode(true)] : []));
   };
-  const fail = (error) => {
-    if (error.code === "aborted") return;
-    say(page.querySelector(`template[data-say="${error.code}"]`) ? error.code : "unavailable");
-    show("start");
-  };
+  const explain = (error) => say(page.querySelector(`template[data-say="${error.code}"]`) ? error.code : "unavailable");
   const arrive = () => {
     say("connected");
     // The server checked it; this page checks it again.
@@ -169,8 +172,10 @@ function run(page) {
   };
 
   const connect = async (form) => {
+    if (!user) return; // nobody whose account this page could name
     attempt.abort();
     attempt = new AbortController();
+    show("waiting");
     const options = { onState: say, signal: attempt.signal };
     try {
       if (token) {
@@ -181,12 +186,13 @@ function run(page) {
         // Into the window by its name: so the browser sends the form as ours, and this page never sees the URL.
         form.target = popup.name;
         form.submit();
-        show("waiting");
         await untilConnected(connector, { user, popup, ...options });
       }
       arrive();
     } catch (error) {
-      fail(error);
+      if (error.code === "aborted") return; // the next attempt has begun
+      explain(error);
+      show("start");
     }
   };
 
@@ -198,21 +204,23 @@ function run(page) {
       connect(form);
     } else if (token) {
       event.preventDefault();
-      disconnectAppUser(connector, { token }).then(() => (say(""), show("start")), fail);
+      disconnectAppUser(connector, { token }).then(() => (say(""), show("start")), explain);
     }
   });
 
   const meet = async () => {
-    token = storedToken();
-    if (!token) return;
-    try {
-      const found = await call(`connect/${encodeURIComponent(connector)}`, { token });
-      ({ user } = found);
-      page.querySelector("[data-account]").textContent = found.account;
-      show(found.connected ? "connected" : "start");
-    } catch (error) {
-      if (error.code === "signed-out") token = null; // of a user who is signed out: as if there were none
-      else fail(error);
+    for (let pause = 1000; (token = storedToken()); pause = Math.min(pause * 1.5, 10_000)) {
+      try {
+        const found = await call(`connect/${encodeURIComponent(connector)}`, { token });
+        ({ user } = found);
+        page.querySelector("[data-account]").textContent = found.account;
+        say("");
+        return show(found.connected ? "connected" : "start");
+      } catch (error) {
+        if (error.code === "signed-out") return (token = null); // of somebody signed out: as if there were none
+        explain(error);
+        await sleep(pause);
+      }
     }
   };
   if (!user) meet();

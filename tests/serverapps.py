@@ -8,6 +8,17 @@ from typing import Any
 from base44_web import Base44, Settings
 from tests.drivers import make_app
 
+if os.environ.get("TEST_SENTRY"):
+    import sentry_sdk
+    from sentry_sdk.scrubber import DEFAULT_DENYLIST, EventScrubber
+
+    from tests.sentry import FileTransport
+
+    scrubber = EventScrubber(denylist=[*DEFAULT_DENYLIST, "base44-state", "base44-service-authorization"])
+    sentry_sdk.init(
+        "http://key@127.0.0.1:9/1", transport=FileTransport, include_local_variables=True, event_scrubber=scrubber
+    )
+
 name = os.environ["TEST_DRIVER"]
 other_origin = os.environ.get("TEST_CORS_ORIGIN")
 if other_origin and name.startswith("django"):

@@ -154,10 +154,14 @@ def _verification(value: object) -> Verification:
 def _key(value: object) -> Secret:
     if not _is_secret_text(value) or not cast(Secret, value).reveal().strip():
         raise ValueError("must be a secret, a PEM, a JWK, or the https URL of a JWKS")
-    text = cast(Secret, value).reveal().strip()
-    if text.startswith(("https:", "http:")) and not is_safe_url(text):
+    if not _is_safe_if_url(cast(Secret, value)):
         raise ValueError("must be an https URL (http on loopback), without a user name")
     return cast(Secret, value)
+
+
+def _is_safe_if_url(value: Secret) -> bool:
+    text = value.reveal().strip()
+    return not text.startswith(("https:", "http:")) or is_safe_url(text)
 
 
 def _names(value: object) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+import logging
 import os
 import ssl
 import sys
@@ -193,11 +194,23 @@ def library_of(client: object) -> ModuleType:
     )
 
 
+class _NoHeaders(logging.Filter):
+    """hpack, which encodes the headers of HTTP/2, logs each of them at level DEBUG."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG
+
+
+_no_headers = _NoHeaders()
+
+
 def without_cookies(client: Any) -> Any:
-    """The same client, on the same connections, with a cookie jar that takes nothing.
+    """The same client, on the same connections, with a cookie jar that takes nothing; its headers are not logged.
 
     A client that is shared by users would keep one user's cookie and send it with the next user's call.
     """
+    for name in ("hpack.hpack", "hpack.table"):
+        logging.getLogger(name).addFilter(_no_headers)
     twin = copy.copy(client)
     twin.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return twin

@@ -30,6 +30,7 @@ TEMPLATES = [
         "DIRS": [Path(__file__).resolve().parents[2] / "site"],
     }
 ]
+DEFAULT_EXCEPTION_REPORTER_FILTER = "base44_web.django.debug.Base44ReporterFilter"
 BASE44 = {
     "TOKEN_SOURCES": ["header", "session"],
     "SIGN_IN_URL": "/sign-in",

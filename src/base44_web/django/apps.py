@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from .._guards import check_views
 from ..errors import ConfigurationError
+from .debug import Base44ReporterFilter
 from .middleware import Base44Middleware, load_settings
 
 
@@ -28,10 +29,24 @@ class Base44Config(AppConfig):
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
-    """E001: a setting is wrong, or lacks a connector that a guard names. W001: the middleware is not installed."""
+    """E001: a setting is wrong, or lacks a connector that a guard names. W001: the middleware is not installed. W002:
+    error pages and mails would show the session's cookie, or the platform's headers.
+    """
     found: list[CheckMessage] = []
     try:
-        check_views(_views(get_resolver().url_patterns), load_settings())
+        settings = load_settings()
+        check_views(_views(get_resolver().url_patterns), settings)
+        reporter = import_string(django_settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
+        if not issubclass(reporter, Base44ReporterFilter) and (
+            "session" in settings.token_sources or settings.platform_headers != "ignore"
+        ):
+            found.append(
+                Warning(
+                    "Django's error pages and mails would show the session's cookie, or the platform's headers.",
+                    hint='DEFAULT_EXCEPTION_REPORTER_FILTER = "base44_web.django.debug.Base44ReporterFilter"',
+                    id="base44_web.W002",
+                )
+            )
     except ConfigurationError as error:
         found.append(Error(error.message, hint="See the setting BASE44.", id="base44_web.E001"))
     if not any(_is_ours(import_string(path)) for path in django_settings.MIDDLEWARE):

@@ -13,6 +13,7 @@ from ._flow import Flights, Gate
 from ._identity import KnownUsers, Statuses
 from ._keys import Keys
 from ._message import Request, Response
+from ._relay import Relay
 from ._secret import Opaque
 from ._session import Seal
 from ._transport import AsyncTransport, Transport, TransportFactory, transport_factory
@@ -39,7 +40,7 @@ class Engine(Opaque):
 
     __slots__ = (
         "__weakref__", "_factory", "_inherited", "_loops", "_pool", "flights", "gate", "identity_gate", "keys",
-        "seal", "settings", "statuses", "users",
+        "relay", "seal", "settings", "statuses", "users",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +50,7 @@ class Engine(Opaque):
         self.users = KnownUsers(settings.identity_ttl)
         self.statuses = Statuses()
         self.keys = Keys(settings) if settings.verification == "keys" else None
+        self.relay = Relay(settings) if settings.platform_headers == "signed" else None
         self.flights = Flights()
         self.gate = Gate(_CALLS, _WAITING)
         self.identity_gate = Gate(_IDENTITY_CALLS, _WAITING)
@@ -104,8 +106,9 @@ class Engine(Opaque):
         self._pool.after_fork()
         for shared in (self.users, self.statuses, self.flights, self.gate, self.identity_gate):
             shared.after_fork()
-        if self.keys is not None:
-            self.keys.after_fork()
+        for optional in (self.keys, self.relay):
+            if optional is not None:
+                optional.after_fork()
         # The parent's loops do not run here: kept, for closing what they hold would need them.
         self._inherited.append(self._loops)
         self._loops = {}

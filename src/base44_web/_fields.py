@@ -12,7 +12,7 @@ from ._secret import Secret
 from ._urls import check_identifier, is_safe_url, parse_origin
 
 TokenSource: TypeAlias = Literal["header", "cookie", "session", "subprotocol"]
-PlatformHeaders: TypeAlias = Literal["ignore", "trust"]
+PlatformHeaders: TypeAlias = Literal["ignore", "trust", "signed"]
 Verification: TypeAlias = Literal["platform", "keys", "none"]
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
@@ -141,7 +141,7 @@ def _sign_in_url(value: object) -> str:
 
 def _platform_headers(value: object) -> PlatformHeaders:
     if value not in get_args(PlatformHeaders):
-        raise ValueError('must be "ignore" or "trust"')
+        raise ValueError('must be "ignore", "trust" or "signed"')
     return cast(PlatformHeaders, value)
 
 
@@ -180,6 +180,30 @@ def _switch(value: object) -> bool:
     if value not in ("0", "1", "true", "false"):
         raise ValueError('must be true or false (in the environment "1" or "0")')
     return value in ("1", "true")
+
+
+def _relay_keys(value: object) -> Mapping[str, Secret]:
+    # The values are not echoed: they are credentials.
+    if not isinstance(value, Mapping):
+        raise ValueError("must map key IDs to secrets, in the environment as id=secret,id=secret")
+    keys = cast(Mapping[object, object], value)
+    if not 1 <= len(keys) <= 2:
+        raise ValueError("must have one key, or two while one takes the other's place")
+    if not all(isinstance(name, str) and _NAME.fullmatch(name) for name in keys):
+        raise ValueError("has a bad key ID: use letters, digits, '-' and '_', 64 at most")
+    if not all(_is_long(secret) for secret in keys.values()):
+        raise ValueError("has a secret of less than 32 bytes")
+    return MappingProxyType(cast(dict[str, Secret], dict(keys)))
+
+
+def _is_long(secret: object) -> bool:
+    return _is_secret_text(secret) and len(cast(Secret, secret).reveal().encode()) >= 32
+
+
+def _bytes(value: object) -> int:
+    if isinstance(value, bool) or not str(value).isdigit() or not 0 < int(str(value)) <= 64 * 1024 * 1024:
+        raise ValueError("must be a number of bytes, up to 64 MiB")
+    return int(str(value))
 
 
 def _seconds(value: object) -> float:
@@ -224,6 +248,10 @@ FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "connect_path": (_connect_path, None),
     "sign_in_url": (_sign_in_url, None),
     "platform_headers": (_platform_headers, "ignore"),
+    "relay_keys": (_relay_keys, MappingProxyType[str, Secret]({})),
+    "relay_audience": (_text, None),
+    "relay_max_body": (_bytes, 1024 * 1024),
+    "replay_store": (_text, None),
     "allowed_api_urls": (_origins, ()),
     "allowed_app_ids": (_app_ids, ()),
     "timeout": (_seconds, 10.0),
@@ -251,9 +279,20 @@ def variable(name: str) -> str:
 
 def veil_field(name: str, value: Any) -> Any:
     """Wrap a secret setting as soon as it is read, so that no error about it can show it."""
+    if name == "relay_keys":
+        return _veil_mapping(value)
     if name == "session_secret" and isinstance(value, list | tuple):
         return tuple(veil(each) for each in cast(Iterable[Any], value))
     return veil(value) if name in _SECRET else value
+
+
+def _veil_mapping(value: Any) -> Any:
+    if isinstance(value, str):  # the environment's form; what is no pair becomes a bad ID, which is not echoed
+        return {name: Secret(text) for name, _, text in (word.partition("=") for word in _words(value))}
+    if isinstance(value, Mapping):
+        given = cast("Mapping[object, Any]", value)
+        return {name: veil(each) for name, each in given.items()}
+    return value
 
 
 def framework_keys(key: Any, fallbacks: Iterable[Any] | None) -> tuple[Secret, ...]:

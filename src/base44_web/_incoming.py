@@ -26,10 +26,12 @@ SERVICE: Final = "base44-service-authorization"
 STATE: Final = "base44-state"
 DATA_ENV: Final = "x-data-env"
 SUBPROTOCOL: Final = "sec-websocket-protocol"
+_RELAYED: Final = frozenset(("base44-functions-version", "x-base44-app-url", "base44-relay-signature"))
 # All that is ever read of a request.
 HEADERS: Final = frozenset(
     {"accept", "authorization", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode", SUBPROTOCOL}
     | {APP_ID, API_URL, SERVICE, STATE, DATA_ENV}
+    | _RELAYED
 )
 # With platform_headers="trust" these are taken out of the framework's own request (no error page may show them).
 TAKEN_OUT: Final = frozenset((SERVICE, STATE))
@@ -130,9 +132,9 @@ def caller_with(incoming: Incoming, settings: Settings, token: Secret | None) ->
     Raises:
         BadRequestError: trusted platform headers that make no sense or contradict the settings.
     """
-    if settings.platform_headers == "trust":
-        return _trusted_caller(incoming, settings, token)
-    return configured_caller(settings, token)
+    if settings.platform_headers == "ignore":
+        return configured_caller(settings, token)
+    return _trusted_caller(incoming, settings, token)
 
 
 def require_same_origin(incoming: Incoming, settings: Settings) -> None:

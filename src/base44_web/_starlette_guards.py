@@ -143,14 +143,10 @@ def _refusal(error: Base44Error, connection: HTTPConnection) -> Reply:
 def visit_of(connection: HTTPConnection) -> Visit:
     """What a reply depends on."""
     scope = connection.scope
-    root = _root(scope)
-    path: str = scope["path"]
-    if root and path != root and not path.startswith(f"{root}/"):
-        path = root + path  # a proxy took the root path away
-    here = path_and_query(path, scope.get("query_string", b"").decode("latin-1"))
+    here = path_and_query(full_path(scope), scope.get("query_string", b"").decode("latin-1"))
     context = get_base44(connection)._context
     settings = context.engine.settings
-    return Visit(context.incoming, here, _Links(scope, settings), settings, home=f"{root}/")
+    return Visit(context.incoming, here, _Links(scope, settings), settings, home=f"{_root(scope)}/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +162,12 @@ class _Links:
         except (NoMatchFound, AttributeError):
             return mounted_path(self.settings, view, connector)
         return _root(self.scope) + str(found)
+
+
+def full_path(scope: Scope) -> str:
+    """A request's decoded path, with the root path that a proxy may have taken away."""
+    root, path = _root(scope), str(scope["path"])
+    return path if not root or path == root or path.startswith(f"{root}/") else root + path
 
 
 def _root(scope: Scope) -> str:

@@ -22,6 +22,7 @@ from ._context import Context
 from ._engine import Engine
 from ._fields import framework_keys
 from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
+from ._flask_relay import judge_requests
 from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
 from ._flask_views import blueprint
 from ._sync.client import Base44
@@ -85,9 +86,11 @@ class Base44Extension:
         app.extensions[_KEY] = engine
         answer_errors(app)
         check_guards(app, settings)
+        if engine.relay is not None:
+            judge_requests(app, engine.relay)
         if prefix is not None:
             app.register_blueprint(blueprint(prefix))
-        takes_out = settings.platform_headers == "trust"
+        takes_out = settings.platform_headers != "ignore"
 
         class Base44Request(app.request_class):  # type: ignore[misc,name-defined]
             def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:

@@ -42,6 +42,12 @@ class Settings(Opaque):
         sign_in_url: where the pages of guards send people who are not signed in: a path, or an https URL.
         platform_headers: `"ignore"`: the platform's request headers but `Authorization` have no effect.
             `"trust"`: they are used; only for a server that nothing but Base44's own proxy can reach.
+            `"signed"`: they are used where the app's relay has signed them (`examples/relay`).
+        relay_keys: with `"signed"`: key IDs and secrets, of 32 bytes or more. Two while one takes the other's place.
+        relay_audience: with `"signed"`: what the relay calls this server, such as `https://api.example.com`.
+        relay_max_body: bytes of a signed body; more is a 413. Default 1 MiB.
+        replay_store: where signed requests are noted, so that none counts twice: a file that all workers share (default
+            one in the temporary folder), or `redis://…`.
         allowed_api_urls: with `"trust"`, the origins a `Base44-Api-Url` header may name. Required then.
         allowed_app_ids: with `"trust"` and no `app_id`, the apps a `Base44-App-Id` header may name.
         timeout: seconds for a whole call to the platform, from first to last byte. Default 10.
@@ -78,6 +84,10 @@ class Settings(Opaque):
     connect_path: str | None
     sign_in_url: str | None
     platform_headers: PlatformHeaders
+    relay_keys: Mapping[str, Secret]
+    relay_audience: str | None
+    relay_max_body: int
+    replay_store: str | None
     allowed_api_urls: tuple[str, ...]
     allowed_app_ids: tuple[str, ...]
     timeout: float
@@ -110,6 +120,10 @@ class Settings(Opaque):
         connect_path: str | None = None,
         sign_in_url: str | None = None,
         platform_headers: PlatformHeaders | None = None,
+        relay_keys: Mapping[str, str | Secret] | None = None,
+        relay_audience: str | None = None,
+        relay_max_body: int | None = None,
+        replay_store: str | None = None,
         allowed_api_urls: Iterable[str] | None = None,
         allowed_app_ids: Iterable[str] | None = None,
         timeout: float | None = None,
@@ -128,6 +142,7 @@ class Settings(Opaque):
         # A traceback shows this frame's locals.
         service_token, verification_key = veil(service_token), veil(verification_key)
         session_secret = veil_field("session_secret", session_secret)
+        relay_keys = veil_field("relay_keys", relay_keys)
         self._fill({name: value for name, value in locals().items() if name in FIELDS}, {})
 
     @classmethod
@@ -186,12 +201,22 @@ class Settings(Opaque):
         return self
 
     def _contradiction(self) -> str | None:
-        if self.platform_headers == "trust" and not self.allowed_api_urls:
+        reads = self.platform_headers != "ignore"
+        if self.platform_headers == "signed" and not (self.relay_keys and self.relay_audience):
             return (
-                'platform_headers="trust" needs allowed_api_urls (BASE44_ALLOWED_API_URLS): '
+                'platform_headers="signed" needs relay_keys (BASE44_RELAY_KEYS) and relay_audience '
+                "(BASE44_RELAY_AUDIENCE): what the relay signs with, and what it calls this server."
+            )
+        if self.platform_headers == "signed" and not {"cookie", "session"}.isdisjoint(self.token_sources):
+            return (
+                'With platform_headers="signed", token_sources cannot have "cookie" or "session": no relay signs them.'
+            )
+        if reads and not self.allowed_api_urls:
+            return (
+                f'platform_headers="{self.platform_headers}" needs allowed_api_urls (BASE44_ALLOWED_API_URLS): '
                 "the API origins a request may name, such as https://base44.app."
             )
-        if self.app_id is None and not (self.platform_headers == "trust" and self.allowed_app_ids):
+        if self.app_id is None and not (reads and self.allowed_app_ids):
             return (
                 "app_id (BASE44_APP_ID) is not set: give the ID of your Base44 app. "
                 "Only trusted platform headers with allowed_app_ids can replace it."

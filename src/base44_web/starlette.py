@@ -19,7 +19,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from ._engine import Engine
 from ._guards import check_views
 from ._incoming import SUBPROTOCOL_PREFIX
-from ._starlette_guards import app_user_connected, app_user_required, guarded_views
+from ._starlette_guards import app_user_connected, app_user_required, deliver, guarded_views
+from ._starlette_relay import judge
 from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, take_out
 from ._starlette_views import connect_routes
 from .errors import ConfigurationError
@@ -73,7 +74,7 @@ class Base44Middleware:
             self._engine = Engine(Settings.load(settings), transport)
         except ConfigurationError as error:
             self._error = error.message
-        self._takes_out = self._engine is not None and self._engine.settings.platform_headers == "trust"
+        self._takes_out = self._engine is not None and self._engine.settings.platform_headers != "ignore"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -96,6 +97,12 @@ class Base44Middleware:
             scope[KEY] = attached
         else:
             scope = {**scope, KEY: attached}  # the outer app's requests keep their own
+        if self._engine.relay is not None:
+            # An outer middleware has judged this request, and taken headers out.
+            refused, receive = (None, receive) if outer else await judge(self._engine.relay, attached, scope, receive)
+            if refused is not None:
+                await deliver(refused, scope, receive, send)
+                return
         if scope["type"] == "websocket":
             send = _noting_accept(attached, send, self._subprotocol(scope))
         await self.app(scope, receive, send)

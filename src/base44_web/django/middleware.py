@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -16,9 +17,11 @@ from .._fields import framework_keys
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .guards import answer
+from .relay import refusal_of
 from .request import ENGINE, INCOMING, engines, take_out_of_request
 
 if TYPE_CHECKING:
+    from .._relay import Relay
     from .._transport import TransportFactory
 
 
@@ -51,7 +54,7 @@ class Base44Middleware:
             problem = error.message
         if problem is not None:
             raise DjangoConfigurationError(problem)
-        self._takes_out = self._engine.settings.platform_headers == "trust"
+        self._takes_out = self._engine.settings.platform_headers != "ignore"
         # The request gets a number, and not the engine: requests can be pickled, and engines cannot.
         self._key = id(self._engine)
         engines[self._key] = self._engine
@@ -64,7 +67,22 @@ class Base44Middleware:
         attributes[ENGINE] = self._key
         if self._takes_out:
             attributes[INCOMING] = take_out_of_request(request)
+            if self._engine.relay is not None:
+                return self._judged(self._engine.relay, request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
+        return response
+
+    def _judged(self, relay: Relay, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        is_async: bool = iscoroutinefunction(self.get_response)  # pyright: ignore[reportDeprecated]
+        if is_async:
+
+            async def judged() -> Any:
+                refused = await asyncio.to_thread(refusal_of, relay, request)
+                return await self.get_response(request) if refused is None else refused
+
+            return judged()
+        refused = refusal_of(relay, request)
+        response: HttpResponseBase = self.get_response(request) if refused is None else refused
         return response
 
     def process_exception(self, request: DjangoHttpRequest, exception: Exception) -> HttpResponse | None:

@@ -1,0 +1,134 @@
+"""Platform headers that a function of the app signs as it relays a request: `platform_headers="signed"`.
+
+`examples/relay/relay.ts` is the other side. Signed is a JSON array: version, key ID, time (seconds since 1970),
+nonce, audience, method, path (decoded, with the mount), query (raw), SHA-256 of the body (hex), and each of `SIGNED` as
+its value or null; by HMAC-SHA-256, in hex.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import re
+import time
+from hashlib import sha256
+from typing import Final, final
+
+from ._incoming import Incoming
+from ._replays import replay_store
+from ._replies import Reply, problem
+from ._secret import Opaque
+from .errors import ConfigurationError
+from .settings import Settings
+
+logger = logging.getLogger("base44_web")
+
+SIGNATURE: Final = "base44-relay-signature"
+SIGNED: Final = (
+    "authorization", "base44-app-id", "base44-api-url", "base44-service-authorization", "base44-functions-version",
+    "base44-state", "x-data-env", "x-base44-app-url",
+)  # fmt: skip
+_FORM = re.compile(r"v=1;k=([A-Za-z0-9_-]{1,64});t=([0-9]{1,12});n=([A-Za-z0-9_-]{22,64});s=([0-9a-f]{64})")
+_WINDOW: Final = 300  # seconds, either way
+
+
+@final
+class Relay(Opaque):
+    """Judges the requests of one `Settings`.
+
+    Raises:
+        ConfigurationError: the replay store cannot be used.
+    """
+
+    __slots__ = ("_settings", "_store", "max_body")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.max_body = settings.relay_max_body
+        try:
+            self._store = replay_store(settings.replay_store)
+            self._store.add("start", 1)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever the store's library raises
+            kind = type(error).__name__
+        else:
+            return
+        raise ConfigurationError(f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({kind}).")
+
+    def after_fork(self) -> None:
+        """In the child."""
+        self._store.after_fork()
+
+    def is_bare(self, incoming: Incoming) -> bool:
+        """Whether a request claims nothing: then its visitor is nobody, and its body is not read here."""
+        return not any(incoming.all(name) for name in (*SIGNED, SIGNATURE))
+
+    def check(self, incoming: Incoming, *, path: str, query: str, body: bytes) -> Reply | None:
+        """Judge a request that is not bare; waits for the store.
+
+        Args:
+            incoming: what came in.
+            path: decoded, with the mount.
+            query: raw.
+            body: the first `max_body` + 1 bytes.
+
+        Returns:
+            The answer to who is refused, or `None`.
+        """
+        if len(body) > self.max_body:
+            return problem(413, "too-large", "This was too much", f"A signed body has {self.max_body} bytes at most.")
+        reason, name = self._judge(incoming, path, query, body)
+        if reason is None:
+            try:
+                reason = None if self._store.add(name, 2 * _WINDOW) else "this request was here before"
+            except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
+                logger.error("The replay_store fails, no signed request is let in: %s", type(error).__name__)  # noqa: TRY400
+                return problem(
+                    503,
+                    "platform-unavailable",
+                    "Not available right now",
+                    "Try again in a moment.",
+                    {"Retry-After": "5"},
+                )
+        if reason is None:
+            return None
+        logger.warning("A relayed request is refused: %s", reason)
+        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
+        return problem(
+            401, "bad-signature", "The signature is refused", "This request is not as it was sent.", challenge
+        )
+
+    def _judge(self, incoming: Incoming, path: str, query: str, body: bytes) -> tuple[str | None, str]:
+        """Why a request is refused, or `None`; and under which name it is noted."""
+        if any(len(incoming.all(name)) > 1 for name in (*SIGNED, SIGNATURE)):
+            return "it has a header twice", ""
+        found = _FORM.fullmatch(incoming.one(SIGNATURE) or "")
+        if found is None:
+            return "it is not signed", ""
+        key_id, seconds, nonce, signature = found.groups()
+        secret = self._settings.relay_keys.get(key_id)
+        if secret is None:
+            return "its key is not known", ""
+        if abs(time.time() - int(seconds)) > _WINDOW:
+            return "it is too old, or a clock is wrong", ""
+        values = [incoming.all(name)[0].reveal() if incoming.all(name) else None for name in SIGNED]
+        audience = self._settings.relay_audience
+        signed = [
+            1,
+            key_id,
+            int(seconds),
+            nonce,
+            audience,
+            incoming.method,
+            path,
+            query,
+            sha256(body).hexdigest(),
+            *values,
+        ]
+        octets = json.dumps(signed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        expected = hmac.digest(secret.reveal().encode(), octets, "sha256").hex()
+        if not hmac.compare_digest(expected, signature):
+            return "its signature is wrong", ""
+        return None, sha256(f"{audience} {key_id} {nonce}".encode()).hexdigest()

@@ -1,0 +1,105 @@
+"""Where signed requests are noted, so that none is taken twice: one store for all worker processes.
+
+Own code, because it must be atomic between processes that share nothing but a file or a Redis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import math
+import os
+import sqlite3
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any, Protocol, final
+
+from .errors import ConfigurationError
+
+
+class ReplayStore(Protocol):
+    """Notes what it has not seen yet."""
+
+    def add(self, name: str, seconds: float) -> bool:
+        """Note a name for so many seconds; whether it is new. Atomic, among all who share the store.
+
+        Raises:
+            Exception: it cannot tell. The request is then refused.
+        """
+        ...
+
+
+@final
+class SqliteReplays:
+    """A SQLite file, for the workers of one machine. Each process has a connection of its own."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        self._process = 0
+        self._swept = 0.0
+
+    def add(self, name: str, seconds: float) -> bool:
+        """As `ReplayStore.add`."""
+        now = time.time()
+        with self._lock:
+            if self._connection is None or self._process != os.getpid():
+                self._connection, self._process = self._open(), os.getpid()
+            if now - self._swept > 60:
+                self._swept = now
+                self._connection.execute("DELETE FROM seen WHERE until < ?", (now,))
+            statement = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
+            return self._connection.execute(statement, (name, now + seconds)).rowcount == 1
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
+        connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
+        return connection
+
+    def after_fork(self) -> None:
+        """In the child: another thread may have held the lock, and the connection is the parent's."""
+        self._lock = threading.Lock()
+
+
+@final
+class RedisReplays:
+    """A Redis, for the workers of several machines."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            from redis import Redis
+        except ImportError:
+            raise ConfigurationError(
+                'A replay_store in Redis needs the client: pip install "base44-web[redis]".'
+            ) from None
+        self._redis: Any = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)  # pyright: ignore[reportUnknownMemberType]
+
+    def add(self, name: str, seconds: float) -> bool:
+        """As `ReplayStore.add`."""
+        return bool(self._redis.set(f"base44-web:seen:{name}", 1, nx=True, ex=math.ceil(seconds)))
+
+    def after_fork(self) -> None:
+        """The client looks after itself."""
+
+
+def replay_store(setting: str | None) -> SqliteReplays | RedisReplays:
+    """The store that `replay_store` names: a file, or the URL of a Redis; by default a file in the temporary folder."""
+    if setting is not None:
+        is_redis = setting.startswith(("redis:", "rediss:", "unix:"))
+        return RedisReplays(setting) if is_redis else SqliteReplays(setting)
+    folder = Path(tempfile.gettempdir()) / f"base44-web-{_user()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        raise ConfigurationError(
+            f"{folder} belongs to somebody else, who could have requests taken twice: set replay_store "
+            "(BASE44_REPLAY_STORE) to a file of your own."
+        )
+    return SqliteReplays(str(folder / "replays.sqlite"))
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()

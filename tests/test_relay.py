@@ -131,7 +131,9 @@ def tampered(driver: Driver, relayed: Headers) -> dict[str, tuple[Headers, bytes
 
 def test_tampered(driver: Driver, emulator: Emulator, relayed: Headers) -> None:
     for name, (headers, body, path, method) in tampered(driver, relayed).items():
-        if not driver.asgi:  # WSGI servers join repeated headers
+        if not driver.asgi:  # WSGI servers join repeated headers; and this client sends them ASCII only
+            if name == "not ASCII":
+                continue
             headers = [(key, ",".join(v for k, v in headers if k == key)) for key in dict(headers)]
         encoded = [(key, value.encode("latin-1")) for key, value in headers]
         answer = send(driver, encoded, body, path, method)  # type: ignore[arg-type]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ._async.client import AsyncBase44, AsyncConnectorsModule, AsyncServiceRole, AsyncUserConnectorsModule
 from ._message import Request, Response
+from ._resolver import Arrival, SettingsResolver
 from ._secret import Secret
 from ._sync.client import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
 from ._transport import AsyncTransport, HttpxTransports, Transport, TransportFactory
@@ -39,6 +40,7 @@ __all__ = [
     "AlreadyConnectedError",
     "ApiResponse",
     "AppUser",
+    "Arrival",
     "AsyncBase44",
     "AsyncConnectorsModule",
     "AsyncServiceRole",
@@ -71,6 +73,7 @@ __all__ = [
     "ServiceRole",
     "ServiceRoleUnavailableError",
     "Settings",
+    "SettingsResolver",
     "Transport",
     "TransportError",
     "TransportFactory",

@@ -106,7 +106,7 @@ def answer_errors(app: Flask) -> None:
     app.error_handler_spec[None][None].setdefault(Base44Error, answer)  # a handler of the app's own stays
 
 
-def check_guards(app: Flask, settings: Settings) -> None:
+def check_guards(app: Flask, settings: Settings | None) -> None:
     """Refuse to serve an app whose guards are wrong, at the first request: only then all routes are there.
 
     Wraps `wsgi_app`, which costs less than a `before_request` function.

@@ -3,32 +3,43 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any
+from typing import Any, Final
 
 from flask import Flask, Response
 from werkzeug.wsgi import get_input_stream
 
 from ._flask_request import incoming_of
-from ._relay import Relay
+from ._replies import Reply
+from ._resolver import Engines
+
+ENGINE: Final = "base44_web.engine"
 
 
-def judge_requests(app: Flask, relay: Relay) -> None:
-    """Wrap `wsgi_app`: a request that is refused reaches nothing of the app."""
+def judge_requests(app: Flask, engines: Engines) -> None:
+    """Wrap `wsgi_app`: a request of no app known, or one that is refused, reaches nothing of Flask."""
     inner = app.wsgi_app
 
     def wsgi_app(environ: Any, start_response: Any) -> Any:
         incoming = incoming_of(environ)
-        if relay.is_bare(incoming):
-            return inner(environ, start_response)
-        body = get_input_stream(environ).read(relay.max_body + 1)
         path = (
             (environ.get("SCRIPT_NAME", "") + environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", "replace")
         )
+        engine = engines.find(incoming, path)
+        if isinstance(engine, Reply):
+            return _plain(engine)(environ, start_response)
+        environ[ENGINE], relay = engine, engine.relay
+        if relay is None or relay.is_bare(incoming):
+            return inner(environ, start_response)
+        body = get_input_stream(environ).read(relay.max_body + 1)
         refused = relay.check(incoming, path=path, query=environ.get("QUERY_STRING", ""), body=body)
         if refused is not None:
-            return Response(refused.body, refused.status, dict(refused.headers))(environ, start_response)
+            return _plain(refused)(environ, start_response)
         environ["wsgi.input"] = BytesIO(body)
         environ["CONTENT_LENGTH"] = str(len(body))
         return inner(environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+
+
+def _plain(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, dict(reply.headers))

@@ -57,8 +57,10 @@ def connectors_of(view: Any) -> tuple[str, ...]:
     return found
 
 
-def check_views(views: Iterable[Any], settings: Settings) -> None:
+def check_views(views: Iterable[Any], settings: Settings | None) -> None:
     """At start-up: every connector that a guard names is configured, and no guard was put above its route.
+
+    Without settings (each request brings its own) only the latter.
 
     Raises:
         ConfigurationError: a typo would keep everybody out; a guard above its route is left out.
@@ -69,8 +71,9 @@ def check_views(views: Iterable[Any], settings: Settings) -> None:
                 f"The guard of {getattr(view, '__name__', view)!r} is above its route, and so left out: put the guard "
                 "below the route."
             )
-        for connector in connectors_of(view):
-            settings.guarded_id(connector)
+        if settings is not None:
+            for connector in connectors_of(view):
+                settings.guarded_id(connector)
 
 
 def _is_bare(view: Any) -> bool:

@@ -86,11 +86,11 @@ class Attached(Opaque):
 
     def client(self, scope: Scope) -> AsyncBase44:
         if self._client is None:
-            self._client = AsyncBase44._for(Context(self._engine, self.incoming or _incoming(scope)))
+            self._client = AsyncBase44._for(Context(self._engine, self.incoming or incoming_of(scope)))
         return self._client
 
 
-def _incoming(scope: Scope) -> Incoming:
+def incoming_of(scope: Scope) -> Incoming:
     headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
     return Incoming(
         scope.get("method", "GET"),
@@ -101,7 +101,7 @@ def _incoming(scope: Scope) -> Incoming:
 
 
 def take_out(scope: Scope) -> Incoming:
-    incoming = _incoming(scope)
+    incoming = incoming_of(scope)
     take_out_of_scope(scope)
     return incoming
 

@@ -22,11 +22,12 @@ from ._context import Context
 from ._engine import Engine
 from ._fields import framework_keys
 from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
-from ._flask_relay import judge_requests
+from ._flask_relay import ENGINE, judge_requests
 from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
 from ._flask_views import blueprint
+from ._resolver import Engines, SettingsResolver
 from ._sync.client import Base44
-from .errors import ConfigurationError
+from .errors import ConfigurationError, MiddlewareMissingError
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class Base44Extension:
 
     Args:
         app: the app; leave it out in an application factory, and call `init_app` there.
-        settings: settings that win over the app's config.
+        settings: settings that win over the app's config. For several Base44 apps, a resolver in place of both.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
     """
 
@@ -63,7 +64,7 @@ class Base44Extension:
         self,
         app: Flask | None = None,
         *,
-        settings: Settings | None = None,
+        settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
     ) -> None:
         self._settings = settings
@@ -81,19 +82,22 @@ class Base44Extension:
             raise ConfigurationError("Base44Extension is set up for this app already.")
         config = _from_config(app.config)
         prefix = config.pop("url_prefix", "/base44")
-        settings = Settings.load(self._settings, config, _secret_key(app.config))
-        engine = Engine(settings, self._transport)
-        app.extensions[_KEY] = engine
+        source = self._settings
+        if not isinstance(source, SettingsResolver):
+            source = Settings.load(source, config, _secret_key(app.config))
+        app.extensions[_KEY] = engines = Engines(source, self._transport)
         answer_errors(app)
-        check_guards(app, settings)
-        if engine.relay is not None:
-            judge_requests(app, engine.relay)
+        check_guards(app, engines.only.settings if engines.only else None)
+        if engines.only is None or engines.only.relay is not None:
+            judge_requests(app, engines)
         if prefix is not None:
             app.register_blueprint(blueprint(prefix))
-        takes_out = settings.platform_headers != "ignore"
 
         class Base44Request(app.request_class):  # type: ignore[misc,name-defined]
             def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
+                engine: Engine | None = engines.only or environ.get(ENGINE)
+                takes_out = engine is not None and engine.settings.platform_headers != "ignore"
+                self._base44_engine = engine
                 self._base44_incoming = take_out_of_environ(environ) if takes_out else None
                 super().__init__(environ, *args, **options)
 
@@ -101,8 +105,10 @@ class Base44Extension:
             def base44(self) -> Base44:
                 client: Base44 | None = self.__dict__.get("_base44")
                 if client is None:
+                    if self._base44_engine is None:
+                        raise MiddlewareMissingError("This request did not come through app.wsgi_app.")
                     incoming = self._base44_incoming or incoming_of(self.environ)
-                    client = self._base44 = Base44._for(Context(engine, incoming, loop_per_request=True))
+                    client = self._base44 = Base44._for(Context(self._base44_engine, incoming, loop_per_request=True))
                 return client
 
         app.request_class = Base44Request

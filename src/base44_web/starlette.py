@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ._engine import Engine
 from ._guards import check_views
 from ._incoming import SUBPROTOCOL_PREFIX
-from ._starlette_guards import app_user_connected, app_user_required, deliver, guarded_views
+from ._replies import Reply
+from ._resolver import Engines, SettingsResolver
+from ._starlette_guards import app_user_connected, app_user_required, deliver, full_path, guarded_views
 from ._starlette_relay import judge
-from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, take_out
+from ._starlette_request import KEY, Attached, Request, WebSocket, get_base44, incoming_of, take_out
 from ._starlette_views import connect_routes
 from .errors import ConfigurationError
 from .settings import Settings
@@ -51,7 +52,7 @@ class Base44Middleware:
 
     Args:
         app: the ASGI app.
-        settings: the settings; what they leave out, or all, comes from `BASE44_*`.
+        settings: the settings; what they leave out, or all, comes from `BASE44_*`. For several apps, a resolver.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
         templates: where pages of yours are looked for: `base44_web/connect.html` and `base44_web/message.html`.
     """
@@ -62,19 +63,19 @@ class Base44Middleware:
         self,
         app: ASGIApp,
         *,
-        settings: Settings | None = None,
+        settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
         templates: Jinja2Templates | None = None,
     ) -> None:
         self.app = app
         self._templates = templates
         self._error: str | None = None
-        self._engine: Engine | None = None
+        self._engines: Engines | None = None
         try:
-            self._engine = Engine(Settings.load(settings), transport)
+            source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
+            self._engines = Engines(source, transport)
         except ConfigurationError as error:
             self._error = error.message
-        self._takes_out = self._engine is not None and self._engine.settings.platform_headers != "ignore"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -85,56 +86,63 @@ class Base44Middleware:
             await self.app(scope, receive, send)
 
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if self._engine is None:
+        if self._engines is None:
             raise ConfigurationError(self._error or "")
+        engine = self._engines.only
+        if engine is None:
+            found = self._engines.find(incoming_of(scope), full_path(scope))
+            if isinstance(found, Reply):
+                await deliver(found, scope, receive, send)
+                return
+            engine = found
         outer = scope.get(KEY)
         incoming = None
-        if self._takes_out:
+        if engine.settings.platform_headers != "ignore":
             # An outer middleware may have taken the headers out already.
             incoming = (outer.incoming if isinstance(outer, Attached) else None) or take_out(scope)
-        attached = Attached(self._engine, incoming, self._templates)
+        attached = Attached(engine, incoming, self._templates)
         if outer is None:
             scope[KEY] = attached
         else:
             scope = {**scope, KEY: attached}  # the outer app's requests keep their own
-        if self._engine.relay is not None:
+        if engine.relay is not None:
             # An outer middleware has judged this request, and taken headers out.
-            refused, receive = (None, receive) if outer else await judge(self._engine.relay, attached, scope, receive)
+            refused, receive = (None, receive) if outer else await judge(engine.relay, attached, scope, receive)
             if refused is not None:
                 await deliver(refused, scope, receive, send)
                 return
         if scope["type"] == "websocket":
-            send = _noting_accept(attached, send, self._subprotocol(scope))
+            send = _noting_accept(attached, send, _take_subprotocol(engine.settings, scope))
         await self.app(scope, receive, send)
 
-    def _subprotocol(self, scope: Scope) -> str | None:
-        """Take the token out of the subprotocols offered, so that the app cannot answer with it."""
-        assert self._engine is not None
-        offered: list[str] = scope.get("subprotocols", [])
-        kept = [protocol for protocol in offered if not protocol.startswith(SUBPROTOCOL_PREFIX)]
-        if "subprotocol" not in self._engine.settings.token_sources or len(kept) == len(offered):
-            return None
-        scope["subprotocols"] = kept
-        return kept[0] if kept else None
-
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        engine, problem = self._engine, self._error
-        if engine is not None:
+        engines, problem = self._engines, self._error
+        if engines is not None and engines.only is not None:
             try:
-                check_views(guarded_views(scope.get("app") or self.app), engine.settings)
+                check_views(guarded_views(scope.get("app") or self.app), engines.only.settings)
             except ConfigurationError as error:
                 problem = error.message
-        if engine is None or problem is not None:
+        if engines is None or problem is not None:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": f"base44_web: {problem}"})
             return
 
         async def close_last(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
-                await engine.aclose()
+                await engines.aclose()
             await send(message)
 
         await self.app(scope, receive, close_last)
+
+
+def _take_subprotocol(settings: Settings, scope: Scope) -> str | None:
+    """Take the token out of the subprotocols offered, so that the app cannot answer with it."""
+    offered: list[str] = scope.get("subprotocols", [])
+    kept = [protocol for protocol in offered if not protocol.startswith(SUBPROTOCOL_PREFIX)]
+    if "subprotocol" not in settings.token_sources or len(kept) == len(offered):
+        return None
+    scope["subprotocols"] = kept
+    return kept[0] if kept else None
 
 
 def _noting_accept(attached: Attached, send: Send, protocol: str | None) -> Send:

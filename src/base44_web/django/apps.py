@@ -13,6 +13,7 @@ from django.utils.module_loading import import_string
 
 from .._guards import check_views
 from ..errors import ConfigurationError
+from ..settings import Settings
 from .debug import Base44ReporterFilter
 from .middleware import Base44Middleware, load_settings
 
@@ -34,11 +35,12 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> l
     """
     found: list[CheckMessage] = []
     try:
-        settings = load_settings()
+        source = load_settings()
+        settings = source if isinstance(source, Settings) else None
         check_views(_views(get_resolver().url_patterns), settings)
         reporter = import_string(django_settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
         if not issubclass(reporter, Base44ReporterFilter) and (
-            "session" in settings.token_sources or settings.platform_headers != "ignore"
+            settings is None or "session" in settings.token_sources or settings.platform_headers != "ignore"
         ):
             found.append(
                 Warning(

@@ -11,14 +11,17 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
+from django.utils.module_loading import import_string
 
-from .._engine import Engine
 from .._fields import framework_keys
+from .._replies import Reply
+from .._resolver import Engines, SettingsResolver
 from ..errors import ConfigurationError
 from ..settings import Settings
 from .guards import answer
+from .guards import response as to_response
 from .relay import refusal_of
-from .request import ENGINE, INCOMING, engines, take_out_of_request
+from .request import ENGINE, INCOMING, engines, incoming_of, take_out_of_request
 
 if TYPE_CHECKING:
     from .._relay import Relay
@@ -49,32 +52,43 @@ class Base44Middleware:
         self.get_response = get_response
         problem = None
         try:
-            self._engine = Engine(load_settings(), self.transport)
+            self._engines = Engines(load_settings(), self.transport)
         except ConfigurationError as error:
             problem = error.message
         if problem is not None:
             raise DjangoConfigurationError(problem)
-        self._takes_out = self._engine.settings.platform_headers != "ignore"
-        # The request gets a number, and not the engine: requests can be pickled, and engines cannot.
-        self._key = id(self._engine)
-        engines[self._key] = self._engine
         # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
-        if iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]
+        self._is_async: bool = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
+        if self._is_async:
             markcoroutinefunction(self)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         attributes = request.__dict__
-        attributes[ENGINE] = self._key
-        if self._takes_out:
+        engine = self._engines.only
+        if engine is None:
+            found = self._engines.find(incoming_of(request), request.path)
+            if isinstance(found, Reply):
+                return self._answer(to_response(found, request))
+            engine = found
+        # The request gets a number, and not the engine: requests can be pickled, and engines cannot.
+        key = attributes[ENGINE] = id(engine)
+        if key not in engines:
+            engines[key] = engine
+        if engine.settings.platform_headers != "ignore":
             attributes[INCOMING] = take_out_of_request(request)
-            if self._engine.relay is not None:
-                return self._judged(self._engine.relay, request)
+            if engine.relay is not None:
+                return self._judged(engine.relay, request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
         return response
 
+    def _answer(self, response: HttpResponse) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        async def answered() -> HttpResponseBase:
+            return response
+
+        return answered() if self._is_async else response
+
     def _judged(self, relay: Relay, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        is_async: bool = iscoroutinefunction(self.get_response)  # pyright: ignore[reportDeprecated]
-        if is_async:
+        if self._is_async:
 
             async def judged() -> Any:
                 refused = await asyncio.to_thread(refusal_of, relay, request)
@@ -90,8 +104,8 @@ class Base44Middleware:
         return answer(exception, request)
 
 
-def load_settings() -> Settings:
-    """The setting `BASE44`, a dict with upper-case keys.
+def load_settings() -> Settings | SettingsResolver:
+    """The setting `BASE44`, a dict with upper-case keys; or the resolver that its one key `RESOLVER` names.
 
     Raises:
         ConfigurationError: a value is missing or wrong, or a key is no setting.
@@ -100,7 +114,13 @@ def load_settings() -> Settings:
     values = cast(Mapping[object, Any], given) if isinstance(given, Mapping) else {0: given}
     if any(not isinstance(name, str) or name != name.upper() for name in values):
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
-    return Settings.load(None, {str(name).lower(): value for name, value in values.items()}, _secret_key())
+    named: Mapping[str, Any] = {str(name): value for name, value in values.items()}
+    if set(named) == {"RESOLVER"}:
+        resolver: object = import_string(str(named["RESOLVER"]))
+        if not isinstance(resolver, SettingsResolver):
+            raise ConfigurationError("RESOLVER in the setting BASE44 must be the path of a SettingsResolver.")
+        return resolver
+    return Settings.load(None, {name.lower(): value for name, value in named.items()}, _secret_key())
 
 
 def _secret_key() -> dict[str, Any]:

@@ -42,7 +42,7 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
                 "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, "
                 "before what uses it."
             )
-        incoming = attributes.get(INCOMING) or _incoming(request)
+        incoming = attributes.get(INCOMING) or incoming_of(request)
         # Under WSGI an async view's event loop ends with the request.
         loop_per_request = not isinstance(request, ASGIRequest)
         context = Context(engine, incoming, loop_per_request=loop_per_request)
@@ -50,12 +50,12 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
     return client
 
 
-def _incoming(request: DjangoHttpRequest) -> Incoming:
+def incoming_of(request: DjangoHttpRequest) -> Incoming:
     return read_environ(request.META, secure=request.is_secure())
 
 
 def take_out_of_request(request: DjangoHttpRequest) -> Incoming:
-    incoming = _incoming(request)
+    incoming = incoming_of(request)
     take_out(request.META)
     request.__dict__.pop("headers", None)  # a copy, if something asked for it before
     if isinstance(request, ASGIRequest):

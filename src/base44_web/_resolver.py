@@ -1,0 +1,109 @@
+"""Several Base44 apps in one server: whose request it is. Each app has an engine of its own; nothing is shared."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, final
+
+from ._engine import Engine
+from ._fields import is_app_id
+from ._incoming import APP_ID, Incoming
+from ._replies import Reply, problem
+from ._secret import Opaque
+from .errors import ConfigurationError
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from ._transport import AsyncClient, SyncClient, TransportFactory
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """What a request's app can be told by.
+
+    Attributes:
+        host: the `Host` header, as the client sent it: check it against hosts that you know.
+        path: the decoded path.
+        app_id: the `Base44-App-Id` header, if it is one of `allowed_app_ids`.
+    """
+
+    host: str
+    path: str
+    app_id: str | None
+
+
+@final
+class SettingsResolver(Opaque):
+    """Pass it as `settings=` (in Django as `BASE44 = {"RESOLVER": "path.to.it"}`): it says whose request it is.
+
+    Args:
+        resolve: gives the `Settings` of an app, or `None` for a request of no app known (a 404). It is called for each
+            request; equal settings are the same app. Keep it quick.
+        allowed_app_ids: the app IDs that a header may name; another is a 400. Without any, no header chooses: anybody
+            could send it. A header that chooses should be signed, or come from Base44's own proxy alone.
+    """
+
+    __slots__ = ("allowed_app_ids", "resolve")
+
+    def __init__(self, resolve: Callable[[Arrival], Settings | None], *, allowed_app_ids: Iterable[str] = ()) -> None:
+        self.resolve = resolve
+        self.allowed_app_ids = frozenset(allowed_app_ids)
+        if not all(is_app_id(each) for each in self.allowed_app_ids):
+            raise ConfigurationError("allowed_app_ids has something that is no app ID.")
+
+
+@final
+class Engines(Opaque):
+    """The engine of each app, made when it is first needed.
+
+    Attributes:
+        only: the engine, where there is one app.
+    """
+
+    __slots__ = ("_lock", "_made", "_resolver", "_transport", "only")
+
+    def __init__(
+        self,
+        source: Settings | SettingsResolver,
+        transport: TransportFactory | SyncClient | AsyncClient | None = None,
+    ) -> None:
+        self._transport = transport
+        self._resolver = source if isinstance(source, SettingsResolver) else None
+        self.only = Engine(source, transport) if isinstance(source, Settings) else None
+        self._lock = threading.Lock()
+        self._made: dict[Settings, Engine] = {}
+
+    def find(self, incoming: Incoming, path: str) -> Engine | Reply:
+        """The engine for a request, or the answer to one that belongs to no app.
+
+        Raises:
+            ConfigurationError: the settings that the resolver gives are wrong.
+        """
+        if self._resolver is None:
+            assert self.only is not None
+            return self.only
+        said, allowed = incoming.all(APP_ID), self._resolver.allowed_app_ids
+        app_id = incoming.one(APP_ID) if allowed else None
+        if allowed and said and app_id not in allowed:
+            return problem(400, "bad-request", "This request makes no sense", "Its Base44-App-Id is not served here.")
+        settings = self._resolver.resolve(Arrival(incoming.one("host") or "", path, app_id))
+        if settings is None:
+            return problem(404, "unknown-app", "There is nothing here", "No app is served under this address.")
+        with self._lock:
+            engine = self._made.get(settings)
+            if engine is None:
+                engine = self._made[settings] = Engine(settings.complete(), self._transport)
+        return engine
+
+    @property
+    def made(self) -> list[Engine]:
+        """All engines so far."""
+        return [*([self.only] if self.only else []), *self._made.values()]
+
+    async def aclose(self) -> None:
+        """Close the connections of all apps."""
+        for engine in self.made:
+            await engine.aclose()

@@ -365,11 +365,11 @@ def test_flask_settings(emulator: Emulator) -> None:
         Base44Extension(flask_app(emulator, BASE44_TIEMOUT=3))
     app = flask_app(emulator, BASE44_TIMEOUT=3)
     Base44Extension(app, settings=Settings(app_id="given"))
-    settings = app.extensions["base44_web"].settings
+    settings = app.extensions["base44_web"].only.settings
     assert (settings.app_id, settings.timeout) == ("given", 3.0)
     partly = flask_app(emulator, BASE44_TIMEOUT=3)
     Base44Extension(partly, settings=Settings(connect_timeout=1))
-    settings = partly.extensions["base44_web"].settings
+    settings = partly.extensions["base44_web"].only.settings
     assert (settings.app_id, settings.timeout, settings.connect_timeout) == (emulator.app_id, 3.0, 1.0)
 
 
@@ -452,3 +452,16 @@ def test_connect_and_disconnect_go_to_the_apps_own_origin(driver_name: str, emul
         own_host, server_host = own.url.removeprefix("http://"), platform.removeprefix("http://")
         assert hosts == [own_host, own_host, server_host]
         driver.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "warns"), [("flask-sync", True), ("django-wsgi-sync", True), ("starlette-async", False)]
+)
+def test_trust_under_wsgi_is_warned_of(
+    name: str, warns: bool, local: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip(name.partition("-")[0])
+    given = {field: value for field, value in local._given.items() if value is not None}
+    trusting = Settings(**{**given, "platform_headers": "trust", "allowed_api_urls": ["https://base44.app"]})
+    Driver(name, trusting).close()
+    assert ("drop both forms" in caplog.text) is warns

@@ -264,7 +264,7 @@ FAULTS = {
     "dropped": Fault(drop="before"),
     "dropped in the middle": Fault(drop="during"),
     "silent": Fault(delay=30),
-    "dripping": Fault(drip=0.4),
+    "dripping": Fault(drip=0.2),
     "no HTTP": Fault(raw=b"\x00\xff\x00\r\n\r\n"),
     "endless head": Fault(raw=b"HTTP/1.1 200 OK\r\nX-A: " + b"a" * 300_000),
     "400": Fault(status=400),
@@ -289,7 +289,7 @@ FAULTS = {
 def test_fault_matrix(driver_name: str, settings: Settings, emulator: Emulator, name: str) -> None:
     """No hang, no leak, no 500, no allow."""
     given = {field: value for field, value in settings._given.items() if value is not None}
-    fields = {**given, "timeout": 1, "max_retries": 1}
+    fields = {**given, "timeout": 0.4, "max_retries": 1}
     fault = FAULTS[name]
     if fault is None:
         fields["server_url"] = "http://127.0.0.1:9"

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from ._incoming import HEADERS, TAKEN_OUT, Incoming
 
+TRUST_UNDER_WSGI: Final = (
+    'platform_headers="trust" under WSGI: servers do not tell Base44_State from Base44-State, so the proxy before this '
+    "server must drop both forms of every platform header that a visitor sends."
+)
 _VARIABLES = {f"HTTP_{name.upper().replace('-', '_')}": name for name in HEADERS}
 _TAKEN_OUT = frozenset(variable for variable, name in _VARIABLES.items() if name in TAKEN_OUT)
 

@@ -9,14 +9,16 @@ import contextlib
 import getpass
 import math
 import os
-import sqlite3
 import tempfile
 import threading
 import time
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import TYPE_CHECKING, Any, Protocol, final
 
 from .errors import ConfigurationError
+
+if TYPE_CHECKING:
+    import sqlite3
 
 
 class ReplayStore(Protocol):
@@ -55,6 +57,8 @@ class SqliteReplays:
             return self._connection.execute(statement, (name, now + seconds)).rowcount == 1
 
     def _open(self) -> sqlite3.Connection:
+        import sqlite3
+
         connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
         connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
         return connection

@@ -13,6 +13,7 @@ def channels():
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from flask import Flask
 
 from ._context import Context
 from ._engine import Engine
+from ._environ import TRUST_UNDER_WSGI
 from ._fields import framework_keys
 from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
 from ._flask_relay import ENGINE, judge_requests
@@ -43,6 +45,7 @@ __all__ = [
     "request",
 ]
 
+logger = logging.getLogger("base44_web")
 _KEY = "base44_web"
 _PREFIX = "BASE44_"
 
@@ -86,6 +89,8 @@ class Base44Extension:
         if not isinstance(source, SettingsResolver):
             source = Settings.load(source, config, _secret_key(app.config))
         app.extensions[_KEY] = engines = Engines(source, self._transport)
+        if engines.only is not None and engines.only.settings.platform_headers == "trust":
+            logger.warning(TRUST_UNDER_WSGI)
         answer_errors(app)
         check_guards(app, engines.only.settings if engines.only else None)
         if engines.only is None or engines.only.relay is not None:

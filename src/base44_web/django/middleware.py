@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -13,6 +14,7 @@ from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.module_loading import import_string
 
+from .._environ import TRUST_UNDER_WSGI
 from .._fields import framework_keys
 from .._replies import Reply
 from .._resolver import Engines, SettingsResolver
@@ -26,6 +28,9 @@ from .request import ENGINE, INCOMING, engines, incoming_of, take_out_of_request
 if TYPE_CHECKING:
     from .._relay import Relay
     from .._transport import TransportFactory
+
+
+logger = logging.getLogger("base44_web")
 
 
 class DjangoConfigurationError(ConfigurationError, ImproperlyConfigured):
@@ -58,6 +63,9 @@ class Base44Middleware:
         if problem is not None:
             raise DjangoConfigurationError(problem)
         # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
+        only = self._engines.only
+        if only is not None and only.settings.platform_headers == "trust" and not iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]
+            logger.warning(TRUST_UNDER_WSGI)
         self._is_async: bool = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._is_async:
             markcoroutinefunction(self)

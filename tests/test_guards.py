@@ -692,3 +692,14 @@ def test_the_platforms_text_forges_no_log_line(
     emulator.fault(Fault(status=500, body=b'{"detail": "x\\nERROR forged"}'), times=None)
     assert get(driver, "/me", headers).status_code == 503
     assert "x ERROR forged" in caplog.text
+
+
+def test_a_forged_host_changes_nothing(driver: Driver, emulator: Emulator) -> None:
+    """peers E-23 and E-30: neither a guard nor an address that it gives depends on `Host`."""
+    headers = signed_in(emulator)
+    for host in ("evil.example", "evil.example/openapi.json?x="):
+        forged = [("host", host), ("x-forwarded-host", host)]
+        assert get(driver, "/me", forged).status_code in (400, 401)  # Django refuses some hosts itself
+        answer = get(driver, "/guarded", [*headers, *forged, *NAVIGATION])
+        assert "evil" not in answer.headers.get("location", "")
+        assert "evil" not in get(driver, "/guarded", [*headers, *forged]).text

@@ -178,6 +178,12 @@ def test_dead_tokens_cost_no_call(driver: Driver, emulator: Emulator, name: str)
     assert emulator.requests == []
 
 
+def test_a_good_token_that_is_too_long(driver: Driver, emulator: Emulator) -> None:
+    token = emulator.sign_in(emulator.add_user("ada@test.example"), more="x" * 7000)
+    assert driver.request("GET", "/me", [("authorization", f"Bearer {token}")]).status_code == 401
+    assert emulator.requests == []
+
+
 def test_forged_tokens_leave_known_users_alone(settings: Settings, emulator: Emulator) -> None:
     """1,000 of them, with the platform slow: a known user's request waits for none, and few calls run at once."""
     driver = Driver("starlette-async", settings)

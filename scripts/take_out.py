@@ -61,7 +61,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-22", "_async/guard.py", "        if isinstance(connection, Base44Error):\n            raise connection", "        pass", "tests/test_guards.py -k failing_platform"),
     ("E-23", "_guards.py", "        if _is_bare(view):", "        if False:", "tests/test_guards.py -k above_its"),
     ("E-24", "_replies.py", 'return {"Cache-Control": "no-store", "Vary": VARY}', "return {}", "tests/test_guards.py -k no_token"),
-    ("E-25", "_transport.py", "twin.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))", "pass", "tests/test_behaviour.py -k cookie_of_the_platform"),
+    # E-25: test_isolation.py has a proof of its own that it fails; cookies are held off twice (no jar, no build_request).
     ("E-28", "_async/views.py", "    if not ask.is_of(user):\n        return other_user(ask)\n    # A", "    # A", f"{VW} -k another_user"),
     ("E-30", "_views.py", "not _NEXT.fullmatch(values[0]) or ", "", f"{VW} -k evil_next"),
     ("E-30", "_views.py", " or _EVIL_FIRST.match(values[0])", "", f"{VW} -k evil_next"),

@@ -107,6 +107,7 @@ def test_over_http(example: str, emulator: Emulator, ada: AppUser) -> None:
         assert started.status_code == 303
         done = httpx2.post(started.headers["location"], data={"answer": "approve"}, follow_redirects=True)
         assert "<h1>Connected</h1>" in done.text
+        time.sleep(1.1)  # the platform is asked once a second
         assert site.get("/base44/status/calendar", headers=headers).json() == {"connected": True}
         for _ in range(4):  # whichever worker answers
             events = site.get("/calendar", headers=headers)

@@ -9,7 +9,7 @@ import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import pytest
@@ -19,7 +19,7 @@ from base44_web.testing import Emulator, Fault
 from tests.drivers import Driver
 
 CANARY = "canary-c4n4ry-token"
-TIMEOUT = 0.4
+TIMEOUT = 0.8
 
 # What the platform does, and the error it gives: class name, code.
 FAULTS: dict[str, tuple[Fault, str, str | None]] = {
@@ -140,16 +140,15 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
 
 
 def test_faults_reach_every_framework(driver_name: str, emulator: Emulator, impatient: Settings) -> None:
-    driver = Driver(driver_name, impatient)
-    for name in ("dripping", "drops before", "html", "oversized", "redirect", "compressed"):
-        fault, cls, code = FAULTS[name]
-        emulator.fault(fault)
-        outcome = driver.call("service", "get_connection", "slack")
-        if fault.status is None and name == "html":
-            assert outcome.error in (cls, "AuthenticationError")
-        else:
-            assert (outcome.error, outcome.fields["code"]) == (cls, code)
-    driver.close()
+    with closing(Driver(driver_name, impatient)) as driver:
+        for name in ("dripping", "drops before", "html", "oversized", "redirect", "compressed"):
+            fault, cls, code = FAULTS[name]
+            emulator.fault(fault)
+            outcome = driver.call("service", "get_connection", "slack")
+            if fault.status is None and name == "html":
+                assert outcome.error in (cls, "AuthenticationError")
+            else:
+                assert (outcome.error, outcome.fields["code"]) == (cls, code)
 
 
 @contextmanager

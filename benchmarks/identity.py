@@ -7,6 +7,9 @@ Processor time of one thread, the least of several rounds, all in one run: compa
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +17,16 @@ from typing import Any
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
+from base44_web import AsyncBase44
+from base44_web._context import Context
+from base44_web._engine import Engine
 from base44_web._identity import KnownUsers
 from base44_web._incoming import Caller, Incoming, read_caller
 from base44_web._secret import Secret
 from base44_web._values import AppUser
 from base44_web.errors import AuthenticationError
 from base44_web.settings import Settings
+from base44_web.testing import Emulator, Fault
 
 
 def least(call: Callable[[], Any], times: int, rounds: int = 7) -> float:
@@ -66,5 +73,48 @@ def main() -> None:
     print(f"a token of 1 MB, refused           {least(refuse, 500):8.2f} µs")
 
 
+async def stall() -> tuple[float, int]:
+    """The longest that 1,000 tokens with random key IDs, ten at a time, hold up an event loop, and their JWKS fetches."""
+    with Emulator() as emulator:
+        key = rsa.generate_private_key(65537, 2048)
+        jwk = jwt.get_algorithm_by_name("RS256").to_jwk(key.public_key(), as_dict=True)
+        body = json.dumps({"keys": [{**jwk, "kid": "one", "alg": "RS256"}]}).encode()
+        emulator.fault(Fault(status=200, body=body), path="/jwks", times=None)
+        settings = Settings(
+            app_id="app",
+            verification="keys",
+            verification_key="https://keys.example/jwks",
+            algorithms=["RS256"],
+            audience="app",
+        )
+        engine = Engine(settings, emulator.transport)
+        claims = {"sub": "a", "exp": int(time.time()) + 600, "aud": "app"}
+        tokens = [jwt.encode(claims, key, algorithm="RS256", headers={"kid": f"k{n}"}) for n in range(1000)]
+        longest, ended, places = 0.0, False, asyncio.Semaphore(10)
+
+        async def tick() -> None:
+            nonlocal longest
+            while not ended:
+                began = time.perf_counter()
+                await asyncio.sleep(0)
+                longest = max(longest, time.perf_counter() - began)
+
+        async def ask(token: str) -> None:
+            caller = Caller("app", "https://base44.app", "https://base44.app", token=Secret(token))
+            async with places:
+                with contextlib.suppress(AuthenticationError):
+                    await AsyncBase44._for(Context(engine, caller)).user()
+
+        await ask(tokens[0])
+        ticking = asyncio.create_task(tick())
+        await asyncio.gather(*map(ask, tokens))
+        ended = True
+        await ticking
+        await engine.aclose()
+        return longest * 1000, sum(request.target == "/jwks" for request in emulator.requests)
+
+
 if __name__ == "__main__":
     main()
+    milliseconds, fetches = asyncio.run(stall())
+    print(f"1,000 random key IDs               {milliseconds:8.2f} ms is the longest stall; {fetches} JWKS fetch")

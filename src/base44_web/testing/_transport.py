@@ -55,9 +55,10 @@ class _Async:
 
 
 def _ask(emulator: Emulator, request: Request) -> Answer:
-    origin, _, path = request.url.partition("/api/")
+    scheme, _, rest = request.url.partition("://")
+    host, _, path = rest.partition("/")
     headers = tuple((name.lower(), value) for name, value in request.plain_headers())
-    return emulator.answer(Recorded(request.method, f"/api/{path}", headers, request.content), origin=origin)
+    return emulator.answer(Recorded(request.method, f"/{path}", headers, request.content), origin=f"{scheme}://{host}")
 
 
 def _duration(answer: Answer) -> float:

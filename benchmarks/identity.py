@@ -74,7 +74,7 @@ def main() -> None:
 
 
 async def stall() -> tuple[float, int]:
-    """The longest that 1,000 tokens with random key IDs, ten at a time, hold up an event loop; and their fetches."""
+    """The longest that 1,000 tokens with random key IDs, ten at a time, hold up an event loop (processor time); their fetches."""
     with Emulator() as emulator:
         key = rsa.generate_private_key(65537, 2048)
         jwk = jwt.get_algorithm_by_name("RS256").to_jwk(key.public_key(), as_dict=True)
@@ -95,9 +95,9 @@ async def stall() -> tuple[float, int]:
         async def tick() -> None:
             nonlocal longest
             while not ended:
-                began = time.perf_counter()
+                began = time.thread_time()
                 await asyncio.sleep(0)
-                longest = max(longest, time.perf_counter() - began)
+                longest = max(longest, time.thread_time() - began)
 
         async def ask(token: str) -> None:
             caller = Caller("app", "https://base44.app", "https://base44.app", token=Secret(token))

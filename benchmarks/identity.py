@@ -74,7 +74,7 @@ def main() -> None:
 
 
 async def stall() -> tuple[float, int]:
-    """Milliseconds of processor time for which 1,000 random key IDs hold up an event loop at most; and their fetches."""
+    """Milliseconds of processor time for which 1,000 random key IDs hold up an event loop; and their fetches."""
     with Emulator() as emulator:
         key = rsa.generate_private_key(65537, 2048)
         jwk = jwt.get_algorithm_by_name("RS256").to_jwk(key.public_key(), as_dict=True)

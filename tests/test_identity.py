@@ -133,10 +133,10 @@ def test_remembered_and_forgotten(settings: Settings, emulator: Emulator) -> Non
 
 def test_never_past_exp(settings: Settings, emulator: Emulator) -> None:
     ada = emulator.add_user("ada@test.example")
-    token = emulator.sign_in(ada, lifetime=1)
+    token = emulator.sign_in(ada, lifetime=3)
     with Base44(settings=settings, token=token) as base44:
         assert base44.user() == ada
-        time.sleep(1.6)
+        time.sleep(3.2)
         with pytest.raises(Base44Error):
             base44.user()
     assert me_calls(emulator) == 2
@@ -573,3 +573,86 @@ def test_two_apps_share_nothing(settings: Settings, emulator: Emulator) -> None:
         assert base44.user() is not None
     with Base44(settings=two, token=token) as base44, pytest.raises(Base44Error):
         base44.user()
+
+
+# --- what a review found
+
+
+def test_a_cancelled_fetch_of_keys_blocks_nobody(jwks: Settings, emulator: Emulator) -> None:
+    token = signed(claims(), RSA, "RS256", kid="one")
+    serve_keys(emulator, jwk(RSA, "one"), delay=0.5)
+
+    async def main() -> None:
+        async with AsyncBase44(settings=jwks, token=token) as base44:
+            leader = asyncio.create_task(base44.user())
+            await asyncio.sleep(0.1)
+            leader.cancel()
+            await asyncio.gather(leader, return_exceptions=True)
+            assert await base44.user() is not None
+
+    asyncio.run(main())
+
+
+def test_a_failed_first_fetch_is_tried_again_soon(
+    jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from base44_web import _keys
+
+    monkeypatch.setattr(_keys, "_COLD", 0.1)
+    serve_keys(emulator, status=500)
+    with Base44(settings=jwks, token=signed(claims(), RSA, "RS256", kid="one")) as base44:
+        with pytest.raises(ServerError):
+            base44.user()
+        serve_keys(emulator, jwk(RSA, "one"))
+        time.sleep(0.15)
+        assert base44.user() is not None
+
+
+def test_keys_of_several_kinds(jwks: Settings, emulator: Emulator) -> None:
+    """Keys without `alg`, of a family that is not the first one set; and entries that are nonsense."""
+    bare = {name: value for name, value in jwk(EC, "ec").items() if name != "alg"}
+    serve_keys(emulator, {**jwk(RSA), "kid": ["a"]}, bare, jwk(RSA, "rsa"))
+    both = fresh(jwks, algorithms=["RS256", "ES256"])
+    for key, algorithm, kid in ((EC, "ES256", "ec"), (RSA, "RS256", "rsa")):
+        with Base44(settings=both, token=signed(claims(), key, algorithm, kid=kid)) as base44:
+            assert base44.user() is not None
+
+
+def test_the_request_names_the_app_and_so_must_the_token(settings: Settings, platform: str) -> None:
+    several = {
+        "app_id": None, "service_token": None, "allowed_app_ids": ["a", "b"], "platform_headers": "trust", "allowed_api_urls": [platform],
+        "verification": "keys", "verification_key": SECRET, "algorithms": ["HS256"], "audience": "me",
+    }  # fmt: skip
+    with pytest.raises(ConfigurationError, match="app_claim"):
+        Engine(fresh(settings, **several).complete())
+    Engine(fresh(settings, **several, app_claim="app").complete())
+
+
+def test_a_user_who_is_refused_by_now_is_asked_about_once(settings: Settings, emulator: Emulator) -> None:
+    ada = emulator.add_user("ada@test.example")
+    with Base44(settings=fresh(settings, identity_ttl=0.2), token=emulator.sign_in(ada)) as base44:
+        base44.user()
+        time.sleep(0.25)
+        emulator.fault(Fault(status=401), path="*/User/me", times=None)
+        for _ in range(3):
+            with pytest.raises(AuthenticationError):
+                base44.user()
+    assert me_calls(emulator) == 2
+
+
+def test_one_deadline_for_who_waited_and_then_leads(settings: Settings, emulator: Emulator) -> None:
+    emulator.fault(Fault(delay=5), path="*/User/me", times=None)
+    token = emulator.sign_in(emulator.add_user("ada@test.example"))
+
+    async def main() -> float:
+        async with AsyncBase44(settings=fresh(settings, timeout=1), token=token) as base44:
+            leader = asyncio.create_task(base44.user())
+            await asyncio.sleep(0.05)
+            began = time.monotonic()
+            follower = asyncio.create_task(base44.user())
+            await asyncio.sleep(0.8)
+            leader.cancel()
+            await asyncio.gather(leader, follower, return_exceptions=True)
+            return time.monotonic() - began
+
+    assert asyncio.run(main()) < 1.6

@@ -419,3 +419,94 @@ def test_the_relay_returns_no_cookies_and_follows_nothing(emulator: Emulator, pl
     assert emulator.requests[-1].header("x-other") == "2"
     assert httpx2.get(f"{relay}/other/x").status_code == 404
     assert httpx2.get(f"{relay_at('http://evil.example')}/functions/relay/x").status_code == 404
+
+
+# --- what a review found
+
+
+@pytest.mark.parametrize("outer", ["ignore", "trust", "another key", "the same"])
+def test_a_mounted_app_judges_for_itself(settings: Settings, relayed: Headers, platform: str, outer: str) -> None:
+    pytest.importorskip("starlette")
+    import asyncio
+
+    from starlette.applications import Starlette
+    from starlette.middleware import Middleware
+    from starlette.routing import Mount
+
+    from base44_web.starlette import Base44Middleware
+    from tests.drivers import starlette_app
+
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    plain = {
+        name: value for name, value in given.items() if not name.startswith(("relay", "replay", "platform", "allowed"))
+    }
+    around = {
+        "ignore": Settings(**plain),
+        "trust": Settings(**plain, platform_headers="trust", allowed_api_urls=[platform]),
+        "another key": Settings(**{**given, "relay_keys": {"k1": "z" * 40}}),
+        "the same": settings,
+    }[outer]
+    app = Starlette(
+        routes=[Mount("/inner", app=starlette_app("async", settings, None))],
+        middleware=[Middleware(Base44Middleware, settings=around)],
+    )
+
+    def post(headers: Headers) -> int:
+        async def send() -> int:
+            async with httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app), base_url="http://testserver"
+            ) as client:
+                return (await client.post("/inner/run", headers=[*headers, *CALL])).status_code
+
+        return asyncio.run(send())
+
+    assert post(relayed) == 401
+    secret = "z" * 40 if outer == "another key" else SECRET
+    assert post(sign(relayed, path="/inner/run", secret=secret)) == (401 if outer == "another key" else 200)
+
+
+def test_only_headers_are_signed(settings: Settings) -> None:
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    with pytest.raises(ConfigurationError, match="no relay signs"):
+        Settings(**{**given, "token_sources": ["header", "subprotocol"]}).complete()
+
+
+def test_a_password_in_the_store_is_not_shown(settings: Settings) -> None:
+    import traceback
+
+    given = {name: value for name, value in settings._given.items() if value is not None}
+    for fields in ({"timeout": -1}, {}):
+        with pytest.raises(ConfigurationError) as caught:
+            Base44(settings=Settings(**{**given, "replay_store": "redis://:canarypw@127.0.0.1:9/0", **fields}))
+        for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+            if "base44_web" in frame.f_code.co_filename:
+                assert "canarypw" not in repr(frame.f_locals)
+        assert caught.value.__cause__ is None
+    with pytest.raises(ConfigurationError) as caught:
+        Settings(app_id="a", relay_keys=[("k", "canarypw")])  # type: ignore[arg-type]
+    for frame, _ in traceback.walk_tb(caught.value.__traceback__):
+        if "base44_web" in frame.f_code.co_filename:
+            assert "canarypw" not in repr(frame.f_locals)
+
+
+def test_the_relay_signs_what_the_client_calls_hop_by_hop(emulator: Emulator, platform: str, relay_at: Any) -> None:
+    httpx2.get(
+        f"{relay_at(platform)}/functions/relay/x",
+        headers={"Connection": "authorization", "Authorization": "Bearer a.b.c"},
+    )
+    assert emulator.requests[-1].header("authorization") == "Bearer a.b.c"
+
+
+def test_flask_without_its_wsgi_app(settings: Settings) -> None:
+    pytest.importorskip("flask")
+    from base44_web import MiddlewareMissingError
+
+    driver = Driver("flask-sync", settings)
+    from base44_web.flask import request
+
+    with (
+        driver.app.test_request_context(headers={"Authorization": "Bearer a.b.c"}),
+        pytest.raises(MiddlewareMissingError),
+    ):
+        _ = request.base44
+    driver.close()

@@ -160,3 +160,17 @@ def test_resolvers_that_are_wrong(platforms: Any) -> None:
     engines = Engines(SettingsResolver(lambda arrival: Settings(**given)))
     found = {id(engines.find(Incoming("GET", []), "/")) for _ in range(5)}
     assert len(found) == 1  # equal settings are one app
+
+
+def test_the_environment_is_one_apps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A token that the environment has for one app must not go to another's."""
+    from base44_web._incoming import Incoming
+    from base44_web._resolver import Engines
+
+    for variable in ("SERVICE_TOKEN", "APP_URL", "SESSION_SECRET", "APP_ID"):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"BASE44_{variable}", "https://one.example" if variable == "APP_URL" else "s" * 40)
+            fields = {} if variable == "APP_ID" else {"app_id": "app-two"}
+            engines = Engines(SettingsResolver(lambda arrival, given=fields: Settings(**given)))  # type: ignore[misc]
+            with pytest.raises(ConfigurationError, match=variable.lower()):
+                engines.find(Incoming("GET", []), "/")

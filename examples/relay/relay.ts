@@ -56,11 +56,13 @@ export function target(request: Request, to: Relay): { url: URL; path: string } 
 export async function relay(request: Request, to: Relay): Promise<Response> {
   const found = target(request, to);
   if (!found) return new Response("Not found", { status: 404 });
-  const body = await request.arrayBuffer();
+  const bodyless = request.method === "GET" || request.method === "HEAD";
+  const body = bodyless ? new ArrayBuffer(0) : await request.arrayBuffer();
   const connection = (request.headers.get("connection") ?? "").toLowerCase().split(",").map((name) => name.trim());
   const headers = new Headers();
   for (const [name, value] of request.headers) {
-    if (!DROPPED.has(name) && !connection.includes(name)) headers.append(name, value);
+    // What is signed stays, whatever the client calls hop-by-hop: else it could have it dropped.
+    if (!DROPPED.has(name) && (SIGNED.includes(name) || !connection.includes(name))) headers.append(name, value);
   }
   const seconds = Math.floor(Date.now() / 1000);
   const nonce = hex(crypto.getRandomValues(new Uint8Array(16)).buffer);
@@ -74,7 +76,6 @@ export async function relay(request: Request, to: Relay): Promise<Response> {
   const signature = hex(await crypto.subtle.sign("HMAC", key, octets.encode(signed)));
   headers.set(SIGNATURE, `v=1;k=${to.keyId};t=${seconds};n=${nonce};s=${signature}`);
 
-  const bodyless = request.method === "GET" || request.method === "HEAD";
   const answer = await fetch(found.url, { method: request.method, headers, body: bodyless ? null : body, redirect: "manual" });
   const returned = new Headers();
   for (const [name, value] of answer.headers) {

@@ -164,6 +164,13 @@ def _is_safe_if_url(value: Secret) -> bool:
     return not text.startswith(("https:", "http:")) or is_safe_url(text)
 
 
+def _secret_text(value: object) -> Secret:
+    # A Redis URL can hold a password.
+    if not _is_secret_text(value) or not cast(Secret, value).reveal().strip():
+        raise ValueError("must be the path of a file, or a redis URL")
+    return cast(Secret, value)
+
+
 def _names(value: object) -> tuple[str, ...]:
     return tuple(_words(value))
 
@@ -251,7 +258,7 @@ FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
     "relay_keys": (_relay_keys, MappingProxyType[str, Secret]({})),
     "relay_audience": (_text, None),
     "relay_max_body": (_bytes, 1024 * 1024),
-    "replay_store": (_text, None),
+    "replay_store": (_secret_text, None),
     "allowed_api_urls": (_origins, ()),
     "allowed_app_ids": (_app_ids, ()),
     "timeout": (_seconds, 10.0),
@@ -269,7 +276,7 @@ FIELDS: Final[dict[str, tuple[Callable[[object], Any], Any]]] = {
 }
 
 
-_SECRET: Final = ("service_token", "session_secret", "verification_key")
+_SECRET: Final = ("service_token", "session_secret", "verification_key", "replay_store")
 
 
 def variable(name: str) -> str:
@@ -292,7 +299,7 @@ def _veil_mapping(value: Any) -> Any:
     if isinstance(value, Mapping):
         given = cast("Mapping[object, Any]", value)
         return {name: veil(each) for name, each in given.items()}
-    return value
+    return value if value is None else Secret(value)  # whatever it is; what is wrong with it is said later
 
 
 def framework_keys(key: Any, fallbacks: Iterable[Any] | None) -> tuple[Secret, ...]:

@@ -30,7 +30,7 @@ def judge_requests(app: Flask, engines: Engines) -> None:
         environ[ENGINE], relay = engine, engine.relay
         if relay is None or relay.is_bare(incoming):
             return inner(environ, start_response)
-        body = get_input_stream(environ).read(relay.max_body + 1)
+        body = _read(get_input_stream(environ), relay.max_body + 1)
         refused = relay.check(incoming, path=path, query=environ.get("QUERY_STRING", ""), body=body)
         if refused is not None:
             return _plain(refused)(environ, start_response)
@@ -39,6 +39,14 @@ def judge_requests(app: Flask, engines: Engines) -> None:
         return inner(environ, start_response)
 
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+
+
+def _read(stream: Any, size: int) -> bytes:
+    """So many bytes, or all: a raw stream gives fewer at a time."""
+    body = bytearray()
+    while len(body) < size and (chunk := stream.read(size - len(body))):
+        body += chunk
+    return bytes(body)
 
 
 def _plain(reply: Reply) -> Response:

@@ -44,6 +44,7 @@ class Gate:
         Raises:
             RequestFailedError: too many are waiting.
         """
+        ticket: Future[None] = Future()  # out here: the collector may end a call that takes this lock
         with self._lock:
             if self._inside < self._most:
                 self._inside += 1
@@ -52,7 +53,6 @@ class Gate:
                 raise RequestFailedError(
                     "Too many calls to the platform are waiting already: it is slow, or down.", code="overloaded"
                 )
-            ticket: Future[None] = Future()
             self._queue.append(ticket)
             return ticket
 
@@ -89,12 +89,10 @@ class Flights(Opaque):
 
     def join(self, key: Hashable) -> tuple[Future[Any], bool]:
         """The flight for a key, and whether the caller leads it: it makes the call, and must `land` it."""
+        new: Future[Any] = Future()
         with self._lock:
-            flight = self._flying.get(key)
-            if flight is not None:
-                return flight, False
-            flight = self._flying[key] = Future()
-            return flight, True
+            flight = self._flying.setdefault(key, new)
+        return flight, flight is new
 
     def land(self, key: Hashable, flight: Future[Any], outcome: Any) -> None:
         """Give everybody the outcome, a value; `None` where there is none, and somebody else must lead."""

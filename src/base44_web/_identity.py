@@ -54,12 +54,14 @@ class KnownUsers(Opaque):
         if isinstance(outcome, AuthenticationError):
             if self._ttl > 0:
                 with self._lock:
+                    self._users.pop(key_of(caller), None)
                     self._refused[key_of(caller)] = outcome.again(), time.monotonic() + min(self._ttl, _REFUSED)
         elif isinstance(outcome, AppUser):
             expires = expiry(caller.token)
             seconds = self._ttl if expires is None else min(self._ttl, expires - time.time())
             if seconds > 0:
                 with self._lock:
+                    self._refused.pop(key_of(caller), None)
                     self._users[key_of(caller)] = outcome, time.monotonic() + seconds
 
     def forget(self, caller: Caller) -> None:

@@ -28,6 +28,7 @@ _ASYMMETRIC: Final = frozenset(
 _DEVELOPMENT_SECRET: Final = "LOCAL_DEV_SECRET"  # noqa: S105 - published, by the command line tool 0.1.18
 _LEEWAY: Final = 30  # seconds that clocks may differ
 _COOLDOWN: Final = 30.0  # seconds between two fetches of a JWKS
+_COLD: Final = 2.0  # seconds, where there is none yet
 _FRESH: Final = 600.0  # seconds after which a JWKS is fetched again, when next it is needed
 _MOST_KEYS: Final = 100
 
@@ -59,6 +60,11 @@ class Keys(Opaque):
 
     def _prepare(self) -> str | None:
         secret, algorithms = self._settings.verification_key, set(self._settings.algorithms)
+        if self._settings.app_id is None and self._settings.app_claim is None:
+            return (
+                "Where the request names the app (allowed_app_ids), app_claim (BASE44_APP_CLAIM) must say how a token "
+                "names it: else the users of one app would get into another."
+            )
         if secret is None:
             return (
                 'verification="keys" needs verification_key (BASE44_VERIFICATION_KEY): a secret, a PEM, a JWK or a URL.'
@@ -132,8 +138,10 @@ class Keys(Opaque):
             jwk = cast(dict[str, Any], entry)
             if jwk.get("kty") == "oct" or "d" in jwk or jwk.get("use", "sig") != "sig":
                 continue
+            if not isinstance(jwk.get("kid"), str | None):
+                continue
             try:
-                key = self._jwt.PyJWK(jwk, algorithm=jwk.get("alg") or self._settings.algorithms[0]).key
+                key = self._jwt.PyJWK(jwk, algorithm=jwk.get("alg")).key
             except (self._jwt.PyJWTError, ValueError, TypeError, KeyError):
                 continue
             if self._is_strong(key):
@@ -163,10 +171,16 @@ class Keys(Opaque):
         """Whether the JWKS may be fetched again: once in 30 s. Who is told yes must do it."""
         now = time.monotonic()
         with self._lock:
-            if now - self._asked < _COOLDOWN:
+            # Without any key nobody gets in: a failed first fetch is tried again soon.
+            if now - self._asked < (_COOLDOWN if self._keys else min(_COOLDOWN, _COLD)):
                 return False
             self._asked = now
             return True
+
+    def give_back(self) -> None:
+        """The fetch did not happen: whoever was to do it was cancelled."""
+        with self._lock:
+            self._asked = -_FRESH
 
     def told(self, document: object) -> None:
         """What the JWKS URL answered. Without a usable key in it, the old ones stay."""
@@ -183,6 +197,7 @@ class Keys(Opaque):
     def after_fork(self) -> None:
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()
+        self._asked = -_FRESH  # the parent's fetch may not have ended
 
     # --- a token
 

@@ -49,17 +49,24 @@ class Relay(Opaque):
         try:
             self._store = replay_store(settings.replay_store)
             self._store.add("start", 1)
-        except ConfigurationError:
-            raise
+        except ConfigurationError as error:
+            problem = error.message
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises
-            kind = type(error).__name__
+            problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({type(error).__name__})."
         else:
             return
-        raise ConfigurationError(f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({kind}).")
+        raise ConfigurationError(problem)  # out here, for the store's frames can hold a password
 
     def after_fork(self) -> None:
         """In the child."""
         self._store.after_fork()
+
+    def trusts(self, other: Relay | None) -> bool:
+        """Whether another middleware around this one has judged the request already, by the same keys and audience."""
+        return other is not None and (self._settings.relay_keys, self._settings.relay_audience) == (
+            other._settings.relay_keys,
+            other._settings.relay_audience,
+        )
 
     def is_bare(self, incoming: Incoming) -> bool:
         """Whether a request claims nothing: then its visitor is nobody, and its body is not read here."""
@@ -82,7 +89,7 @@ class Relay(Opaque):
         reason, name = self._judge(incoming, path, query, body)
         if reason is None:
             try:
-                reason = None if self._store.add(name, 2 * _WINDOW) else "this request was here before"
+                reason = None if self._store.add(name, 2 * _WINDOW + 60) else "this request was here before"
             except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
                 logger.error("The replay_store fails, no signed request is let in: %s", type(error).__name__)  # noqa: TRY400
                 return problem(

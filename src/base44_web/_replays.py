@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, final
 
+from ._secret import Secret
 from .errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -43,12 +44,14 @@ class SqliteReplays:
         self._connection: sqlite3.Connection | None = None
         self._process = 0
         self._swept = 0.0
+        self._inherited: list[sqlite3.Connection | None] = []
 
     def add(self, name: str, seconds: float) -> bool:
         """As `ReplayStore.add`."""
         now = time.time()
         with self._lock:
             if self._connection is None or self._process != os.getpid():
+                self._inherited.append(self._connection)  # SQLite wants no connection closed by a child of its process
                 self._connection, self._process = self._open(), os.getpid()
             if now - self._swept > 60:
                 self._swept = now
@@ -89,11 +92,11 @@ class RedisReplays:
         """The client looks after itself."""
 
 
-def replay_store(setting: str | None) -> SqliteReplays | RedisReplays:
+def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:
     """The store that `replay_store` names: a file, or the URL of a Redis; by default a file in the temporary folder."""
     if setting is not None:
-        is_redis = setting.startswith(("redis:", "rediss:", "unix:"))
-        return RedisReplays(setting) if is_redis else SqliteReplays(setting)
+        is_redis = setting.reveal().startswith(("redis:", "rediss:", "unix:"))
+        return RedisReplays(setting.reveal()) if is_redis else SqliteReplays(setting.reveal())
     folder = Path(tempfile.gettempdir()) / f"base44-web-{_user()}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)

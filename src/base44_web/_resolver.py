@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from ._engine import Engine
 from ._fields import is_app_id
@@ -17,6 +16,11 @@ from .settings import Settings
 
 if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
+
+
+_OF_ONE_APP: Final = (
+    "app_id", "app_url", "service_token", "session_secret", "verification_key", "relay_keys", "app_user_connectors",
+)  # fmt: skip
 
 
 @final
@@ -63,7 +67,7 @@ class Engines(Opaque):
         only: the engine, where there is one app.
     """
 
-    __slots__ = ("_lock", "_made", "_resolver", "_transport", "only")
+    __slots__ = ("_made", "_resolver", "_transport", "only")
 
     def __init__(
         self,
@@ -73,7 +77,6 @@ class Engines(Opaque):
         self._transport = transport
         self._resolver = source if isinstance(source, SettingsResolver) else None
         self.only = Engine(source, transport) if isinstance(source, Settings) else None
-        self._lock = threading.Lock()
         self._made: dict[Settings, Engine] = {}
 
     def find(self, incoming: Incoming, path: str) -> Engine | Reply:
@@ -92,10 +95,16 @@ class Engines(Opaque):
         settings = self._resolver.resolve(Arrival(incoming.one("host") or "", path, app_id))
         if settings is None:
             return problem(404, "unknown-app", "There is nothing here", "No app is served under this address.")
-        with self._lock:
-            engine = self._made.get(settings)
-            if engine is None:
-                engine = self._made[settings] = Engine(settings.complete(), self._transport)
+        engine = self._made.get(settings)
+        if engine is None:
+            borrowed = settings.from_environment(_OF_ONE_APP)
+            if borrowed:
+                raise ConfigurationError(
+                    f"Settings of a resolver take {', '.join(borrowed)} from the environment, which is one app's: give "
+                    "them in Settings(…), or unset the variables."
+                )
+            # Without a lock, for an engine may connect to a store: of two made at once one stays.
+            engine = self._made.setdefault(settings, Engine(settings.complete(), self._transport))
         return engine
 
     @property

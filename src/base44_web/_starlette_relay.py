@@ -25,11 +25,13 @@ async def judge(relay: Relay, attached: Attached, scope: Scope, receive: Receive
             break
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    path, query = full_path(scope), scope["query_string"].decode("latin-1")
+    path, query = full_path(scope), scope.get("query_string", b"").decode("latin-1")
     check = asyncio.to_thread(
         relay.check, attached.incoming, path=path, query=query, body=bytes(body[: relay.max_body + 1])
     )
-    return await check, _again(bytes(body), receive) if scope["type"] == "http" else receive
+    refused = await check
+    attached.judged = relay
+    return refused, _again(bytes(body), receive) if scope["type"] == "http" else receive
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -20,6 +20,8 @@ from .errors import MiddlewareMissingError
 if TYPE_CHECKING:
     from starlette.templating import Jinja2Templates
 
+    from ._relay import Relay
+
 KEY = "base44"
 # The guards' module puts its exception handlers here.
 HANDLERS: dict[type[Exception], Callable[..., Any]] = {}
@@ -75,11 +77,12 @@ class Attached(Opaque):
     It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
     """
 
-    __slots__ = ("_client", "_engine", "accepted", "incoming", "templates")
+    __slots__ = ("_client", "_engine", "accepted", "incoming", "judged", "templates")
 
     def __init__(self, engine: Engine, incoming: Incoming | None, templates: Jinja2Templates | None = None) -> None:
         self._engine = engine
         self.templates = templates
+        self.judged: Relay | None = None  # by whom this request's signature was found good
         self.incoming = incoming
         self.accepted = False  # a WebSocket, by the app
         self._client: AsyncBase44 | None = None

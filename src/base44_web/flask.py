@@ -100,7 +100,9 @@ class Base44Extension:
 
         class Base44Request(app.request_class):  # type: ignore[misc,name-defined]
             def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
-                engine: Engine | None = engines.only or environ.get(ENGINE)
+                # With a relay only what came through its judgement counts.
+                alone = engines.only is not None and engines.only.relay is None
+                engine: Engine | None = engines.only if alone else environ.get(ENGINE)
                 takes_out = engine is not None and engine.settings.platform_headers != "ignore"
                 self._base44_engine = engine
                 self._base44_incoming = take_out_of_environ(environ) if takes_out else None

@@ -87,7 +87,7 @@ class Settings(Opaque):
     relay_keys: Mapping[str, Secret]
     relay_audience: str | None
     relay_max_body: int
-    replay_store: str | None
+    replay_store: Secret | None
     allowed_api_urls: tuple[str, ...]
     allowed_app_ids: tuple[str, ...]
     timeout: float
@@ -123,7 +123,7 @@ class Settings(Opaque):
         relay_keys: Mapping[str, str | Secret] | None = None,
         relay_audience: str | None = None,
         relay_max_body: int | None = None,
-        replay_store: str | None = None,
+        replay_store: str | Secret | None = None,
         allowed_api_urls: Iterable[str] | None = None,
         allowed_app_ids: Iterable[str] | None = None,
         timeout: float | None = None,
@@ -142,7 +142,7 @@ class Settings(Opaque):
         # A traceback shows this frame's locals.
         service_token, verification_key = veil(service_token), veil(verification_key)
         session_secret = veil_field("session_secret", session_secret)
-        relay_keys = veil_field("relay_keys", relay_keys)
+        relay_keys, replay_store = veil_field("relay_keys", relay_keys), veil(replay_store)
         self._fill({name: value for name, value in locals().items() if name in FIELDS}, {})
 
     @classmethod
@@ -207,10 +207,8 @@ class Settings(Opaque):
                 'platform_headers="signed" needs relay_keys (BASE44_RELAY_KEYS) and relay_audience '
                 "(BASE44_RELAY_AUDIENCE): what the relay signs with, and what it calls this server."
             )
-        if self.platform_headers == "signed" and not {"cookie", "session"}.isdisjoint(self.token_sources):
-            return (
-                'With platform_headers="signed", token_sources cannot have "cookie" or "session": no relay signs them.'
-            )
+        if self.platform_headers == "signed" and self.token_sources != ("header",):
+            return 'With platform_headers="signed", token_sources is ("header",) alone: no relay signs the others.'
         if reads and not self.allowed_api_urls:
             return (
                 f'platform_headers="{self.platform_headers}" needs allowed_api_urls (BASE44_ALLOWED_API_URLS): '
@@ -241,6 +239,10 @@ class Settings(Opaque):
         if self.app_id is None and (self.service_token or self.app_url):
             return "service_token and app_url belong to one app: set app_id (BASE44_APP_ID) with them."
         return None
+
+    def from_environment(self, names: Iterable[str]) -> list[str]:
+        """Which of these fields nobody gave, and the environment did."""
+        return [name for name in names if self._given.get(name) is None and os.environ.get(variable(name))]
 
     def connector_id(self, connector: str) -> str:
         """The ID that `connector` means: a name from `app_user_connectors`, or already an ID."""
@@ -279,4 +281,6 @@ class Settings(Opaque):
         return hash((self.app_id, self.server_url, self.service_token))
 
     def __repr__(self) -> str:
-        return f"<Settings app_id={self.app_id!r} server_url={self.server_url!r}>"
+        # Half-built ones are in tracebacks.
+        app_id, server_url = getattr(self, "app_id", None), getattr(self, "server_url", None)
+        return f"<Settings app_id={app_id!r} server_url={server_url!r}>"

@@ -105,9 +105,9 @@ class Base44Middleware:
             scope[KEY] = attached
         else:
             scope = {**scope, KEY: attached}  # the outer app's requests keep their own
-        if engine.relay is not None:
-            # An outer middleware has judged this request, and taken headers out.
-            refused, receive = (None, receive) if outer else await judge(engine.relay, attached, scope, receive)
+        attached.judged = outer.judged if isinstance(outer, Attached) else None
+        if engine.relay is not None and not engine.relay.trusts(attached.judged):
+            refused, receive = await judge(engine.relay, attached, scope, receive)
             if refused is not None:
                 await deliver(refused, scope, receive, send)
                 return

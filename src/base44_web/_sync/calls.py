@@ -33,10 +33,12 @@ def perform(context: Context, call: wire.Call[wire.T], *, gate: Gate | None = No
     return outcome
 
 
-def outcome_of(context: Context, call: wire.Call[wire.T], *, gate: Gate | None = None) -> wire.T | Base44Error:
-    """Make a call; its result, or its error as a value."""
+def outcome_of(
+    context: Context, call: wire.Call[wire.T], *, gate: Gate | None = None, end: float | None = None
+) -> wire.T | Base44Error:
+    """Make a call; its result, or its error as a value. `end` is when it must have ended (monotonic clock)."""
     settings = context.engine.settings
-    end = time.monotonic() + settings.timeout
+    end = time.monotonic() + settings.timeout if end is None else end
     attempt = 0
     while True:
         outcome: wire.T | Base44Error
@@ -99,32 +101,37 @@ def identify(context: Context) -> AppUser:
     return outcome
 
 
-def _fetch_keys(context: Context, keys: Keys) -> None:
+def _fetch_keys(context: Context, keys: Keys, end: float) -> None:
     engine = context.engine
     flight, leads = join(engine.flights, _JWKS)
     if not leads:
         with suppress(TimeoutError):
-            wait(flight, engine.settings.timeout)
+            wait(flight, end - time.monotonic())
         return
+    begun = False
     try:
         if keys.url is not None and keys.may_fetch():
-            document = outcome_of(context, wire.get_keys(keys.url), gate=engine.identity_gate)
+            begun = True
+            document = outcome_of(context, wire.get_keys(keys.url), gate=engine.identity_gate, end=end)
+            begun = False
             if isinstance(document, Base44Error):
                 logger.warning("The JWKS could not be fetched, the old keys stay: %s", document)
             else:
                 keys.told(document)
     finally:
+        if begun:
+            keys.give_back()  # cancelled: nobody else must wait for that
         engine.flights.land(_JWKS, flight, keys)
 
 
-def _judge(context: Context) -> AppUser | Base44Error:
+def _judge(context: Context, end: float) -> AppUser | Base44Error:
     caller, engine = context.caller, context.engine
     keys = engine.keys
     if keys is None:
-        return outcome_of(context, wire.current_user(caller), gate=engine.identity_gate)
+        return outcome_of(context, wire.current_user(caller), gate=engine.identity_gate, end=end)
     assert caller.token is not None
     if keys.lacks(caller.token):
-        _fetch_keys(context, keys)
+        _fetch_keys(context, keys, end)
     if not keys.ready:
         return ServerError("The keys that tokens are verified with are not there yet.", status=503, code="no_keys")
     return keys.verify(caller.token, caller.app_id)
@@ -139,7 +146,7 @@ def _verified(context: Context) -> AppUser | Base44Error:
         outcome: AppUser | Base44Error | None = None
         if leads:
             try:
-                outcome = _judge(context)
+                outcome = _judge(context, end)
                 engine.users.remember(caller, outcome)
                 return outcome
             finally:

@@ -6,10 +6,11 @@ from typing import cast
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
-from django.http.request import UnreadablePostError
+from django.http.request import RawPostDataException, UnreadablePostError
 
 from .._incoming import Incoming
 from .._relay import Relay
+from ..errors import ConfigurationError
 from .guards import response
 from .request import INCOMING
 
@@ -30,5 +31,8 @@ def _body(relay: Relay, request: HttpRequest) -> bytes:
         if int(request.META.get("CONTENT_LENGTH") or 0) > relay.max_body:
             return too_much
         return request.body
+    except RawPostDataException:
+        problem = "A middleware before base44_web.django.Base44Middleware has read the body: put ours first."
     except (RequestDataTooBig, UnreadablePostError, ValueError):  # of Django's own limit, or never sent
         return too_much
+    raise ConfigurationError(problem)

@@ -14,6 +14,7 @@ from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
 from django.utils.module_loading import import_string
 
+from .._engine import Engine
 from .._environ import TRUST_UNDER_WSGI
 from .._fields import framework_keys
 from .._replies import Reply
@@ -63,14 +64,23 @@ class Base44Middleware:
         if problem is not None:
             raise DjangoConfigurationError(problem)
         # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
-        only = self._engines.only
-        if only is not None and only.settings.platform_headers == "trust" and not iscoroutinefunction(get_response):  # pyright: ignore[reportDeprecated]
-            logger.warning(TRUST_UNDER_WSGI)
         self._is_async: bool = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._is_async:
             markcoroutinefunction(self)
+        only = self._engines.only
+        # With one app, and no headers to look at, each request gets this number, and no more is done.
+        self._key = 0 if only is None or only.settings.platform_headers != "ignore" else _number_of(only)
+        if only is not None and only.settings.platform_headers == "trust" and not self._is_async:
+            logger.warning(TRUST_UNDER_WSGI)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        if self._key == 0:
+            return self._examined(request)
+        request.__dict__[ENGINE] = self._key
+        response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
+        return response
+
+    def _examined(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         attributes = request.__dict__
         engine = self._engines.only
         if engine is None:
@@ -78,10 +88,7 @@ class Base44Middleware:
             if isinstance(found, Reply):
                 return self._answer(to_response(found, request))
             engine = found
-        # The request gets a number, and not the engine: requests can be pickled, and engines cannot.
-        key = attributes[ENGINE] = id(engine)
-        if key not in engines:
-            engines[key] = engine
+        attributes[ENGINE] = _number_of(engine)
         if engine.settings.platform_headers != "ignore":
             attributes[INCOMING] = take_out_of_request(request)
             if engine.relay is not None:
@@ -110,6 +117,12 @@ class Base44Middleware:
     def process_exception(self, request: DjangoHttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer the visitor for an error about them that a view let escape. The app's own errors stay its own."""
         return answer(exception, request)
+
+
+def _number_of(engine: Engine) -> int:
+    """What a request gets in place of the engine: requests can be pickled, and engines cannot."""
+    engines[id(engine)] = engine
+    return id(engine)
 
 
 def load_settings() -> Settings | SettingsResolver:

@@ -40,8 +40,8 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-11", "_async/guard.py", "    if isinstance(user, Base44Error):\n        raise user", "    pass", "tests/test_guards.py -k bad_tokens"),
     ("E-12", "_identity.py", "min(self._ttl, expires - time.time())", "self._ttl", "tests/test_guards.py -k past_exp"),
     ("E-12", "_identity.py", "sha256(token.reveal().encode()).digest()", "token.reveal()[:20].encode()", "tests/test_guards.py -k past_exp"),
-    ("E-13", "_fields.py", 'or is_safe_url(text)\n\n\ndef _names', "or True\n\n\ndef _names", f"{ID} -k settings_that_are_refused"),
-    ("E-14", "_keys.py", "if now - self._asked < _COOLDOWN:", "if False:", f"{ID} -k unknown_kids"),
+    ("E-13", "_fields.py", 'return not text.startswith(("https:", "http:")) or is_safe_url(text)', "return True", f"{ID} -k settings_that_are_refused"),
+    ("E-14", "_keys.py", "if now - self._asked < (_COOLDOWN if self._keys else min(_COOLDOWN, _COLD)):", "if False:", f"{ID} -k unknown_kids"),
     ("E-15", "_keys.py", "        if keys:\n            with self._lock:", "        if True:\n            with self._lock:", f"{ID} -k rotation"),
     ("E-16", "_resolver.py", "engine = self._made.get(settings)", "engine = next(iter(self._made.values()), None)", "tests/test_several_apps.py -k own_apps"),
     ("E-17", "_incoming.py", 'if scheme.lower() != "bearer":', "if False:", "tests/test_behaviour.py -k malformed_header"),
@@ -55,13 +55,16 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-21", "_incoming.py", "if origin is None or origin not in settings.allowed_api_urls:", "if origin is None:", "tests/test_platform_headers.py"),
     ("E-21", "_incoming.py", 'if settings.platform_headers == "ignore":', "if False:", "tests/test_platform_headers.py"),
     ("E-21", "_relay.py", "if not hmac.compare_digest(expected, signature):", "if False:", f"{REL} -k tampered"),
-    ("E-21", "_relay.py", "if self._store.add(name, 2 * _WINDOW)", "if True", f"{REL} -k replayed"),
+    ("E-21", "_relay.py", "if self._store.add(name, 2 * _WINDOW + 60)", "if True", f"{REL} -k replayed"),
     ("E-21", "_relay.py", "if abs(time.time() - int(seconds)) > _WINDOW:", "if False:", f"{REL} -k tampered"),
     ("E-22", "_replies.py", '"Please sign in", "This page is for users who are signed in.", "Bearer"', '"Please sign in", "This page is for users who are signed in."', "tests/test_guards.py -k no_token"),
     ("E-22", "_async/guard.py", "        if isinstance(connection, Base44Error):\n            raise connection", "        pass", "tests/test_guards.py -k failing_platform"),
     ("E-23", "_guards.py", "        if _is_bare(view):", "        if False:", "tests/test_guards.py -k above_its"),
     ("E-24", "_replies.py", 'return {"Cache-Control": "no-store", "Vary": VARY}', "return {}", "tests/test_guards.py -k no_token"),
     # E-25: test_isolation.py has a proof of its own that it fails; cookies are held off twice (no jar, no build_request).
+    ("E-21", "starlette.py", "if engine.relay is not None and not engine.relay.trusts(attached.judged):", "if engine.relay is not None and not outer:", f"{REL} -k mounted_app"),
+    ("E-7", "_keys.py", "if self._settings.app_id is None and self._settings.app_claim is None:", "if False:", f"{ID} -k names_the_app"),
+    ("E-16", "_resolver.py", "            if borrowed:", "            if False:", "tests/test_several_apps.py -k environment"),
     ("E-28", "_async/views.py", "    if not ask.is_of(user):\n        return other_user(ask)\n    # A", "    # A", f"{VW} -k another_user"),
     ("E-30", "_views.py", "not _NEXT.fullmatch(values[0]) or ", "", f"{VW} -k evil_next"),
     ("E-30", "_views.py", " or _EVIL_FIRST.match(values[0])", "", f"{VW} -k evil_next"),
@@ -117,7 +120,7 @@ def main() -> int:
             outcome = "SURVIVES" if survives(*entry) else "caught"
             print(f"{entry[0]:5} {outcome:9} {entry[1]:20} {entry[4]}", flush=True)
             left += [entry] if outcome == "SURVIVES" else []
-    print(f"{len(left)} protections are missed by no test" if left else "every protection is missed by its tests")
+    print(f"{len(left)} can be taken out unnoticed" if left else "none can be taken out unnoticed")
     return 1 if left else 0
 
 

@@ -563,6 +563,7 @@ def test_accessibility(chromium: Any, one_site: Site, ada: AppUser) -> None:
                 popup.close()
                 message(page, "try again")
                 check(page, f"closed-{suffix}")
+                page.goto("about:blank")  # the page would go on by itself
                 one_site.emulator.connect(ada, CALENDAR_ID)
                 page.goto(one_site.connect)
                 check(page, f"connected-{suffix}")

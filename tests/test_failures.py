@@ -102,11 +102,14 @@ def test_faults(emulator: Emulator, impatient: Settings, name: str, kind: str, l
     fault = fault if fault.status else Fault(**{**{f: getattr(fault, f) for f in Fault.__slots__}, "status": 200})
     emulator.fault(fault)
     started = time.monotonic()
-    error = call(kind, library, impatient)
+    # A busy machine must not make a timeout of what is another fault.
+    given = {field: value for field, value in impatient._given.items() if value is not None}
+    patient = Settings(**{**given, "timeout": 10, "connect_timeout": 5})
+    error = call(kind, library, impatient if code == "timeout" else patient)
     assert error is not None
     if cls is not None:
         assert (type(error).__name__, error.code) == (cls, code)
-    assert time.monotonic() - started < TIMEOUT + 1.5
+    assert time.monotonic() - started < 6
     assert error.__cause__ is None
     assert error.__context__ is None
     assert error.data is None or not isinstance(error.status, int) or error.status >= 400
@@ -140,7 +143,8 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
 
 
 def test_faults_reach_every_framework(driver_name: str, emulator: Emulator, impatient: Settings) -> None:
-    with closing(Driver(driver_name, impatient)) as driver:
+    given = {field: value for field, value in impatient._given.items() if value is not None}
+    with closing(Driver(driver_name, Settings(**{**given, "timeout": 3, "connect_timeout": 2}))) as driver:
         for name in ("dripping", "drops before", "html", "oversized", "redirect", "compressed"):
             fault, cls, code = FAULTS[name]
             emulator.fault(fault)

@@ -319,8 +319,6 @@ def test_what_is_old_is_swept(tmp_path: Path) -> None:
     with sqlite3.connect(tmp_path / "replays") as connection:
         assert connection.execute("SELECT name FROM seen").fetchall() == [("b",)]
     connection.close()
-    assert store._connection is not None
-    store._connection.close()
 
 
 def test_redis_forgets_by_itself(redis: str) -> None:

@@ -106,9 +106,8 @@ class Engine(Opaque):
         self._pool.after_fork()
         for shared in (self.users, self.statuses, self.flights, self.gate, self.identity_gate):
             shared.after_fork()
-        for optional in (self.keys, self.relay):
-            if optional is not None:
-                optional.after_fork()
+        if self.keys is not None:
+            self.keys.after_fork()
         # The parent's loops do not run here: kept, for closing what they hold would need them.
         self._inherited.append(self._loops)
         self._loops = {}

@@ -57,10 +57,6 @@ class Relay(Opaque):
             return
         raise ConfigurationError(problem)  # out here, for the store's frames can hold a password
 
-    def after_fork(self) -> None:
-        """In the child."""
-        self._store.after_fork()
-
     def trusts(self, other: Relay | None) -> bool:
         """Whether another middleware around this one has judged the request already, by the same keys and audience."""
         return other is not None and (self._settings.relay_keys, self._settings.relay_audience) == (

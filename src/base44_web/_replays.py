@@ -10,16 +10,12 @@ import getpass
 import math
 import os
 import tempfile
-import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, final
+from typing import Any, Protocol, final
 
 from ._secret import Secret
 from .errors import ConfigurationError
-
-if TYPE_CHECKING:
-    import sqlite3
 
 
 class ReplayStore(Protocol):
@@ -36,39 +32,27 @@ class ReplayStore(Protocol):
 
 @final
 class SqliteReplays:
-    """A SQLite file, for the workers of one machine. Each process has a connection of its own."""
+    """A SQLite file, for the workers of one machine.
+
+    It is opened for each request: a connection that is kept would have to be closed by somebody, and survive `fork()`.
+    """
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._lock = threading.Lock()
-        self._connection: sqlite3.Connection | None = None
-        self._process = 0
         self._swept = 0.0
-        self._inherited: list[sqlite3.Connection | None] = []
 
     def add(self, name: str, seconds: float) -> bool:
         """As `ReplayStore.add`."""
-        now = time.time()
-        with self._lock:
-            if self._connection is None or self._process != os.getpid():
-                self._inherited.append(self._connection)  # SQLite wants no connection closed by a child of its process
-                self._connection, self._process = self._open(), os.getpid()
-            if now - self._swept > 60:
-                self._swept = now
-                self._connection.execute("DELETE FROM seen WHERE until < ?", (now,))
-            statement = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
-            return self._connection.execute(statement, (name, now + seconds)).rowcount == 1
-
-    def _open(self) -> sqlite3.Connection:
         import sqlite3
 
-        connection = sqlite3.connect(self._path, timeout=5, isolation_level=None, check_same_thread=False)
-        connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
-        return connection
-
-    def after_fork(self) -> None:
-        """In the child: another thread may have held the lock, and the connection is the parent's."""
-        self._lock = threading.Lock()
+        now = time.time()
+        with contextlib.closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
+            if now - self._swept > 60:
+                self._swept = now
+                connection.execute("DELETE FROM seen WHERE until < ?", (now,))
+            statement = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
+            return connection.execute(statement, (name, now + seconds)).rowcount == 1
 
 
 @final
@@ -87,9 +71,6 @@ class RedisReplays:
     def add(self, name: str, seconds: float) -> bool:
         """As `ReplayStore.add`."""
         return bool(self._redis.set(f"base44-web:seen:{name}", 1, nx=True, ex=math.ceil(seconds)))
-
-    def after_fork(self) -> None:
-        """The client looks after itself."""
 
 
 def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:

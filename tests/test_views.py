@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
 
@@ -16,6 +17,7 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver
 
 Headers = list[tuple[str, str]]
+CookieOf = Callable[[AppUser], Headers]
 NAVIGATION = [("sec-fetch-mode", "navigate"), ("sec-fetch-site", "same-origin"), ("accept", "text/html,*/*")]
 FORM = ("content-type", "application/x-www-form-urlencoded")
 SECRET = "a session secret of more than 32 characters"
@@ -62,8 +64,13 @@ def bearer(emulator: Emulator, ada: AppUser) -> Headers:
 
 
 @pytest.fixture
-def cookie(emulator: Emulator, ada: AppUser) -> Headers:
-    return [("cookie", f"base44_access_token={emulator.sign_in(ada)}")]
+def cookie_of(emulator: Emulator) -> CookieOf:
+    return lambda user: [("cookie", f"base44_access_token={emulator.sign_in(user)}")]
+
+
+@pytest.fixture
+def cookie(cookie_of: CookieOf, ada: AppUser) -> Headers:
+    return cookie_of(ada)
 
 
 class Views:
@@ -154,9 +161,8 @@ def test_page_where_only_its_script_can_know_the_user(driver_name: str, settings
         driver.close()
 
 
-def test_page_escapes(view: Views, emulator: Emulator) -> None:
-    mallory = emulator.add_user('"><script>alert(1)</script>@test.example')
-    cookie = [("cookie", f"base44_access_token={emulator.sign_in(mallory)}")]
+def test_page_escapes(view: Views, emulator: Emulator, cookie_of: CookieOf) -> None:
+    cookie = cookie_of(emulator.add_user('"><script>alert(1)</script>@test.example'))
     page = check_page(view("GET", "connect/calendar?next=/%22%3E%3Cb%3E", [*cookie, *NAVIGATION]))
     assert "<b>" not in page.replace("<b data-account>", "")
     assert 'href="/&quot;&gt;&lt;b&gt;"' in page

@@ -37,6 +37,8 @@ SUBSTITUTIONS = [
     (r"async with ", "with "),
     (r"async for ", "for "),
     (r"\bawait ", ""),
+    (r"\bAwaitable\[([^\[\]]*)\]", r"\1"),
+    (r"import Awaitable, Callable", "import Callable"),
     (r"\b__a(enter|exit)__", r"__\1__"),
     (r"\baclose\(", "close("),
     (r"\baiter_raw\(", "iter_raw("),

@@ -284,8 +284,7 @@ def make_app(driver: str, settings: Settings, transport: Any = None) -> Any:
     framework, *kind = driver.split("-")
     transport = transport or library()
     if not settings.app_user_connectors:  # the guarded views name it
-        given = {name: value for name, value in settings._given.items() if value is not None}
-        settings = Settings(**{**given, "app_user_connectors": {"calendar": CALENDAR_ID}})
+        settings = Settings(**{**settings._given, "app_user_connectors": {"calendar": CALENDAR_ID}})
     match framework:
         case "starlette":
             return starlette_app(kind[0], settings, transport)

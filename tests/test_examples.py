@@ -42,12 +42,14 @@ def running(command: list[str], folder: Path, environment: dict[str, str], port:
             [sys.executable, *command], cwd=folder, stdout=log, stderr=log, env={**_clean(), **environment}
         )
     try:
-        for _ in range(300):
+        for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             assert process.poll() is None, output.read_text()
             time.sleep(0.05)
+        else:
+            pytest.fail(output.read_text())
         yield
     finally:
         process.send_signal(signal.SIGTERM)

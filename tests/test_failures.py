@@ -103,8 +103,7 @@ def test_faults(emulator: Emulator, impatient: Settings, name: str, kind: str, l
     emulator.fault(fault)
     started = time.monotonic()
     # A busy machine must not make a timeout of what is another fault.
-    given = {field: value for field, value in impatient._given.items() if value is not None}
-    patient = Settings(**{**given, "timeout": 10, "connect_timeout": 5})
+    patient = Settings(**{**impatient._given, "timeout": 10, "connect_timeout": 5})
     error = call(kind, library, impatient if code == "timeout" else patient)
     assert error is not None
     if cls is not None:
@@ -143,8 +142,7 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
 
 
 def test_faults_reach_every_framework(driver_name: str, emulator: Emulator, impatient: Settings) -> None:
-    given = {field: value for field, value in impatient._given.items() if value is not None}
-    with closing(Driver(driver_name, Settings(**{**given, "timeout": 3, "connect_timeout": 2}))) as driver:
+    with closing(Driver(driver_name, Settings(**{**impatient._given, "timeout": 3, "connect_timeout": 2}))) as driver:
         for name in ("dripping", "drops before", "html", "oversized", "redirect", "compressed"):
             fault, cls, code = FAULTS[name]
             emulator.fault(fault)

@@ -263,8 +263,7 @@ def test_flask_bodies_that_were_read(
     app = Flask(__name__)
     app.secret_key = os.urandom(32)  # octets, as Flask's own documentation has them
     app.config["BASE44_URL_PREFIX"] = "/<tenant>/base44"
-    given = {name: value for name, value in settings._given.items() if value is not None}
-    Base44Extension(app, settings=Settings(**{**given, "token_sources": ["header", "session"]}))
+    Base44Extension(app, settings=Settings(**{**settings._given, "token_sources": ["header", "session"]}))
 
     @app.before_request
     def read() -> None:
@@ -342,8 +341,7 @@ def test_the_frameworks_own_keys_seal(settings: Settings, emulator: Emulator) ->
 
     from base44_web.flask import Base44Extension
 
-    given = {name: value for name, value in settings._given.items() if value is not None}
-    with_session = Settings(**{**given, "token_sources": ["header", "session"]})
+    with_session = Settings(**{**settings._given, "token_sources": ["header", "session"]})
 
     def app(**config: Any) -> Any:
         app = Flask(__name__)
@@ -408,8 +406,7 @@ def socket_app(settings: Settings) -> Any:
 def test_subprotocol(settings: Settings, emulator: Emulator) -> None:
     pytest.importorskip("starlette")
     token = emulator.sign_in(emulator.add_user("ada@test.example"))
-    given = {name: value for name, value in settings._given.items() if value is not None}
-    app = socket_app(Settings(**{**given, "token_sources": ["header", "subprotocol"]}))
+    app = socket_app(Settings(**{**settings._given, "token_sources": ["header", "subprotocol"]}))
     accepted, text, *_ = handshake(app, ["chat", f"base44.bearer.{token}"])
     # Browsers end a connection whose subprotocol nobody picked; and the token is never sent back.
     assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "chat")

@@ -50,14 +50,6 @@ def test_importing_opens_nothing_and_loads_no_other_framework(
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
-def test_the_blocking_shells_are_generated() -> None:
-    pytest.importorskip("ruff")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "unasync.py"), "--check"], capture_output=True, text=True, timeout=60
-    )
-    assert done.returncode == 0, done.stdout
-
-
 def test_no_module_grows_without_end() -> None:
     long = {
         str(path.relative_to(ROOT)): count

@@ -175,8 +175,7 @@ def test_the_view_still_has_the_body(driver: Driver, relayed: Headers) -> None:
 
 
 def test_rotation(driver_name: str, settings: Settings, relayed: Headers) -> None:
-    given = {name: value for name, value in settings._given.items() if value is not None}
-    driver = Driver(driver_name, Settings(**{**given, "relay_keys": {"k1": SECRET, "k2": "y" * 32}}))
+    driver = Driver(driver_name, Settings(**{**settings._given, "relay_keys": {"k1": SECRET, "k2": "y" * 32}}))
     path = f"{driver.path}/run"
     assert send(driver, sign(relayed, path=path)).status_code == 200
     assert send(driver, sign(relayed, path=path, key="k2", secret="y" * 32)).status_code == 200
@@ -214,9 +213,12 @@ def test_a_store_that_fails_lets_nobody_in(
     ],
 )  # fmt: skip
 def test_settings_that_are_refused(settings: Settings, fields: dict[str, Any], message: str) -> None:
-    given = {name: value for name, value in settings._given.items() if value is not None}
     with pytest.raises(ConfigurationError, match=message) as caught:
-        Base44(settings=Settings(**{name: value for name, value in {**given, **fields}.items() if value is not None}))
+        Base44(
+            settings=Settings(
+                **{name: value for name, value in {**settings._given, **fields}.items() if value is not None}
+            )
+        )
     assert SECRET not in str(caught.value)
 
 
@@ -419,7 +421,7 @@ def test_the_relay_returns_no_cookies_and_follows_nothing(emulator: Emulator, pl
     assert httpx2.get(f"{relay_at('http://evil.example')}/functions/relay/x").status_code == 404
 
 
-# --- what a review found
+# --- failures in between
 
 
 @pytest.mark.parametrize("outer", ["ignore", "trust", "another key", "the same"])
@@ -434,7 +436,7 @@ def test_a_mounted_app_judges_for_itself(settings: Settings, relayed: Headers, p
     from base44_web.starlette import Base44Middleware
     from tests.drivers import starlette_app
 
-    given = {name: value for name, value in settings._given.items() if value is not None}
+    given = settings._given
     plain = {
         name: value for name, value in given.items() if not name.startswith(("relay", "replay", "platform", "allowed"))
     }
@@ -464,15 +466,14 @@ def test_a_mounted_app_judges_for_itself(settings: Settings, relayed: Headers, p
 
 
 def test_only_headers_are_signed(settings: Settings) -> None:
-    given = {name: value for name, value in settings._given.items() if value is not None}
     with pytest.raises(ConfigurationError, match="no relay signs"):
-        Settings(**{**given, "token_sources": ["header", "subprotocol"]}).complete()
+        Settings(**{**settings._given, "token_sources": ["header", "subprotocol"]}).complete()
 
 
 def test_a_password_in_the_store_is_not_shown(settings: Settings) -> None:
     import traceback
 
-    given = {name: value for name, value in settings._given.items() if value is not None}
+    given = settings._given
     for fields in ({"timeout": -1}, {}):
         with pytest.raises(ConfigurationError) as caught:
             Base44(settings=Settings(**{**given, "replay_store": "redis://:canarypw@127.0.0.1:9/0", **fields}))

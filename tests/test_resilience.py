@@ -82,9 +82,8 @@ def test_what_never_left_is_repeated(settings: Settings) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    given = {name: value for name, value in settings._given.items() if value is not None}
     late = Emulator.demo()
-    patient = Settings(**{**given, "server_url": f"http://127.0.0.1:{port}", "max_retries": 10, "timeout": 8})
+    patient = Settings(**{**settings._given, "server_url": f"http://127.0.0.1:{port}", "max_retries": 10, "timeout": 8})
 
     def appear() -> None:
         time.sleep(0.4)
@@ -107,19 +106,18 @@ def test_what_never_left_is_repeated(settings: Settings) -> None:
 
 @pytest.mark.parametrize("retries", [0, 1, 2])
 def test_as_often_as_set(settings: Settings, emulator: Emulator, retries: int) -> None:
-    given = {name: value for name, value in settings._given.items() if value is not None}
     emulator.fault(Fault(status=500), times=None)
-    with Base44(settings=Settings(**{**given, "max_retries": retries})) as base44, pytest.raises(ServerError):
+    with Base44(settings=Settings(**{**settings._given, "max_retries": retries})) as base44, pytest.raises(ServerError):
         base44.as_service_role.connectors.get_connection("slack")
     assert len(emulator.requests) == retries + 1
 
 
 def test_the_deadline_is_for_all_tries(driver: Driver, emulator: Emulator) -> None:
-    emulator.fault(Fault(status=500, delay=1.2), times=None)
+    emulator.fault(Fault(status=500, delay=1.6), times=None)
     began = time.monotonic()
     assert driver.call("service", "get_connection", "slack").error == "RequestTimeoutError"
     assert 2.5 < time.monotonic() - began < 4.5
-    assert len(emulator.requests) <= 3
+    assert len(emulator.requests) == 2
 
 
 def test_pauses() -> None:
@@ -154,14 +152,14 @@ def test_a_slow_platform_does_not_pile_up_requests(settings: Settings, emulator:
     from base44_web import _engine
 
     emulator.fault(Fault(delay=20), times=None)
-    given = {name: value for name, value in settings._given.items() if value is not None}
-    driver = Driver("starlette-async", Settings(**{**given, "timeout": 2}))
+    driver = Driver("starlette-async", Settings(**{**settings._given, "timeout": 8}))
     count = _engine._CALLS + _engine._WAITING + 20
     call = encode_call("service", "get_connection", ["slack"], {})
 
     async def main() -> list[Any]:
         tasks = [asyncio.create_task(driver.send("POST", "/run", call)) for _ in range(count)]
-        await asyncio.sleep(1.4)
+        while sum(task.done() for task in tasks) < 20:
+            await asyncio.sleep(0.05)
         early = [task.result().json() for task in tasks if task.done()]
         assert len(emulator.requests) <= _engine._CALLS
         await asyncio.gather(*tasks)
@@ -288,8 +286,7 @@ FAULTS = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault_matrix(driver_name: str, settings: Settings, emulator: Emulator, name: str) -> None:
     """No hang, no leak, no 500, no allow."""
-    given = {field: value for field, value in settings._given.items() if value is not None}
-    fields = {**given, "timeout": 0.4, "max_retries": 1}
+    fields = {**settings._given, "timeout": 0.4, "max_retries": 1}
     fault = FAULTS[name]
     if fault is None:
         fields["server_url"] = "http://127.0.0.1:9"

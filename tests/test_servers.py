@@ -21,6 +21,7 @@ import pytest
 
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.drivers import encode_call
+from tests.test_engine import settled
 
 ROOT = Path(__file__).parent.parent
 COMPLAINTS = ("ResourceWarning", "Event loop is closed", "never awaited", "Traceback", "was destroyed but", "unclosed")
@@ -71,12 +72,14 @@ def serving(server: str, environment: dict[str, str], output: Path) -> Iterator[
             env={**os.environ, **environment, "PYTHONWARNINGS": "default::ResourceWarning"},
         )  # fmt: skip
     try:
-        for _ in range(200):
+        for _ in range(600):
             with socket.socket() as probe:
                 if probe.connect_ex(("127.0.0.1", port)) == 0:
                     break
             assert process.poll() is None, output.read_text()
             time.sleep(0.05)
+        else:
+            pytest.fail(output.read_text())
         yield f"http://127.0.0.1:{port}", process
     finally:
         if process.poll() is None:
@@ -224,8 +227,7 @@ def test_lifespan_closes_the_connections(emulator: Emulator) -> None:
             await inbox.put({"type": "lifespan.shutdown"})
             assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
             await lifespan
-            await asyncio.sleep(0.1)
-            assert platform.open_connections == 0
+            assert await asyncio.to_thread(settled, platform, 0)
 
     asyncio.run(main())
 

@@ -1,4 +1,4 @@
-"""Several Base44 apps in one server: each request its own app's, and nothing shared (peers E-16)."""
+"""Several Base44 apps in one server: each request its own app's, and nothing shared (case 16)."""
 
 from __future__ import annotations
 
@@ -156,8 +156,7 @@ def test_resolvers_that_are_wrong(platforms: Any) -> None:
     with pytest.raises(ConfigurationError, match="app_id"):
         engines.find(Incoming("GET", []), "/")
     _, settings = platforms[ONE]
-    given = {name: value for name, value in settings._given.items() if value is not None}
-    engines = Engines(SettingsResolver(lambda arrival: Settings(**given)))
+    engines = Engines(SettingsResolver(lambda arrival: Settings(**settings._given)))
     found = {id(engines.find(Incoming("GET", []), "/")) for _ in range(5)}
     assert len(found) == 1  # equal settings are one app
 

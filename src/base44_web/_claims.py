@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 import time
 from typing import Any, Final, cast
@@ -28,10 +27,18 @@ def _part(token: Secret, index: int) -> dict[str, Any] | None:
     if len(parts) != 3:
         return None
     try:
-        payload = json.loads(base64.urlsafe_b64decode(parts[index] + "=" * (-len(parts[index]) % 4)))
-    except (ValueError, RecursionError, binascii.Error):
+        text = base64.urlsafe_b64decode(parts[index] + "=" * (-len(parts[index]) % 4))
+        payload = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError):
         return None
     return cast(dict[str, Any], payload) if isinstance(payload, dict) else None
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name twice: readers differ in which counts")  # RFC 7519 §4
+    return found
 
 
 def dead_reason(token: Secret) -> str | None:

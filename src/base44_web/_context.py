@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, final
 
 from ._engine import Engine
-from ._fields import is_bearer_token, veil
+from ._fields import is_bearer_token
 from ._incoming import Caller, DataEnv, Incoming, configured_caller, read_caller
 from ._secret import Opaque, Secret
 from ._transport import AsyncTransport
@@ -57,8 +58,8 @@ class Context(Opaque):
         settings: Settings | None,
         app_id: str | None,
         server_url: str | None,
-        service_token: str | Secret | None,
-        token: str | Secret | None,
+        service_token: Secret | None,
+        token: Secret | None,
         data_env: DataEnv | None,
         transport: TransportFactory | SyncClient | AsyncClient | None,
     ) -> Context:
@@ -67,7 +68,6 @@ class Context(Opaque):
         Raises:
             ConfigurationError: a setting or the token is wrong, or settings are given twice.
         """
-        token, service_token = veil(token), veil(service_token)
         if token is not None and not is_bearer_token(token.reveal()):
             raise ConfigurationError("token must be a bearer token: no spaces, quotes or line breaks.")
         if data_env not in (None, "dev", "prod"):
@@ -79,7 +79,9 @@ class Context(Opaque):
                 "Give app_id, server_url and service_token in settings=Settings(…), not beside it."
             )
         engine = Engine(settings.complete(), transport)
-        return cls(engine, configured_caller(settings, token, data_env=data_env), owns_engine=True)
+        return cls(
+            engine, replace(configured_caller(settings, token, data_env=data_env), visitor=False), owns_engine=True
+        )
 
     @property
     def caller(self) -> Caller:
@@ -101,8 +103,9 @@ class Context(Opaque):
 
     @property
     def incoming(self) -> Incoming:
-        """The request; an empty one for a client made without a request."""
-        return self._incoming or Incoming("GET", [])
+        """The request that this belongs to."""
+        assert self._incoming is not None
+        return self._incoming
 
     def remember(self, connector_id: str, connection: Connection) -> None:
         """Keep a connection that a guard fetched at hand for the rest of this request."""

@@ -1,4 +1,4 @@
-"""A limit for a whole call: the one thing that differs between blocking and awaiting.
+"""A limit for a whole call.
 
 Own code, because neither httpx2 nor httpx bounds a whole call in blocking I/O: their timeouts bound each read.
 """

@@ -118,7 +118,16 @@ def _session_secrets(value: object) -> tuple[Secret, ...]:
 
 def _is_secret_text(value: object) -> bool:
     # What was given without types can be anything.
-    return isinstance(value, Secret) and isinstance(cast(object, value.reveal()), str)
+    return isinstance(value, Secret) and isinstance(cast(object, value.reveal()), str) and _is_encodable(value)
+
+
+def _is_encodable(value: Secret) -> bool:
+    # Here, where nothing raises it further: UnicodeEncodeError has the text in its arguments.
+    try:
+        value.reveal().encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _cookie_name(value: object) -> str:

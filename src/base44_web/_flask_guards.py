@@ -15,7 +15,7 @@ from ._async.guard import admit as admit_awaiting
 from ._flask_request import get_base44
 from ._guards import check_connectors, check_function, check_views, is_awaiting, mark
 from ._pages import render
-from ._replies import Reply, Visit, mounted_path, path_and_query, refuse
+from ._replies import Reply, Visit, mounted_path, path_and_query, quoted, refuse
 from ._sync.guard import admit
 from .errors import Base44Error, MiddlewareMissingError
 from .settings import Settings
@@ -60,8 +60,9 @@ def _guard(view: V, connectors: tuple[str, ...]) -> V:
 
         @functools.wraps(view)
         async def guarded_awaiting(*args: Any, **kwargs: Any) -> Any:
+            context = get_base44()._context
             try:
-                await admit_awaiting(get_base44()._context, connectors)
+                await admit_awaiting(context, connectors)
             except Base44Error as error:
                 return _refusal(error)
             return await view(*args, **kwargs)
@@ -71,8 +72,9 @@ def _guard(view: V, connectors: tuple[str, ...]) -> V:
 
     @functools.wraps(view)
     def guarded(*args: Any, **kwargs: Any) -> Any:
+        context = get_base44()._context
         try:
-            admit(get_base44()._context, connectors)
+            admit(context, connectors)
         except Base44Error as error:
             return _refusal(error)
         return view(*args, **kwargs)
@@ -82,8 +84,6 @@ def _guard(view: V, connectors: tuple[str, ...]) -> V:
 
 
 def _refusal(error: Base44Error) -> Response:
-    if isinstance(error, MiddlewareMissingError):
-        raise error
     reply = refuse(error, visit_of_request(), guarded=True)
     assert reply is not None
     return response(reply)
@@ -129,7 +129,7 @@ def visit_of_request() -> Visit:
     context = get_base44()._context
     settings = context.engine.settings
     here = path_and_query(request.root_path.rstrip("/") + request.path, request.query_string.decode("latin-1"))
-    return Visit(context.incoming, here, _Links(settings), settings, home=f"{request.root_path.rstrip('/')}/")
+    return Visit(context.incoming, here, _Links(settings), settings, home=quoted(f"{request.root_path.rstrip('/')}/"))
 
 
 @dataclass(frozen=True, slots=True)

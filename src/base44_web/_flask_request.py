@@ -38,12 +38,14 @@ def get_base44(request: FlaskRequest | None = None) -> Base44:
         raise RuntimeError(
             "base44 belongs to a request. In a command or a worker, use base44_web.Base44 as a context manager."
         )
-    client = getattr(request or flask_request, "base44", None)
-    if not isinstance(client, Base44):
+    try:
+        return cast(Request, request or flask_request).base44
+    except MiddlewareMissingError:
+        raise
+    except AttributeError:
         raise MiddlewareMissingError(
             "request.base44 is not there: set up base44_web.flask.Base44Extension for this app."
-        )
-    return client
+        ) from None
 
 
 current_base44 = cast(Base44, LocalProxy(get_base44))

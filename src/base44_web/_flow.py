@@ -1,4 +1,4 @@
-"""Waiting, the one thing that differs between threads and event loops; and what both of them queue at.
+"""Waiting, in threads and on event loops; and what both of them queue at.
 
 Own code, because threads and several event loops must meet at one place: asyncio's and threading's primitives
 each know only their own kind.
@@ -93,6 +93,10 @@ class Flights(Opaque):
         with self._lock:
             flight = self._flying.setdefault(key, new)
         return flight, flight is new
+
+    def flying(self, key: Hashable) -> bool:
+        """Whether somebody leads a flight for a key right now."""
+        return key in self._flying
 
     def land(self, key: Hashable, flight: Future[Any], outcome: Any) -> None:
         """Give everybody the outcome, a value; `None` where there is none, and somebody else must lead."""

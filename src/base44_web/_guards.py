@@ -10,7 +10,7 @@ from typing import Any, cast
 from .errors import ConfigurationError
 from .settings import Settings
 
-_CONNECTORS = "__base44_connectors__"
+CONNECTORS = "__base44_connectors__"
 _BARE = "__base44_bare__"
 
 
@@ -44,7 +44,7 @@ def is_awaiting(view: Any) -> bool:
 
 def mark(guarded: Any, view: Any, connectors: tuple[str, ...]) -> None:
     """Note on both what is guarded, so that start-up checks find connectors that are not configured, and bare views."""
-    setattr(guarded, _CONNECTORS, connectors + getattr(view, _CONNECTORS, ()))
+    setattr(guarded, CONNECTORS, connectors + getattr(view, CONNECTORS, ()))
     while view is not None and not isinstance(view, type):
         with contextlib.suppress(AttributeError):  # a bound method takes no attributes
             setattr(view, _BARE, view)
@@ -53,7 +53,7 @@ def mark(guarded: Any, view: Any, connectors: tuple[str, ...]) -> None:
 
 def connectors_of(view: Any) -> tuple[str, ...]:
     """The connectors that the guards of a view name."""
-    found: tuple[str, ...] = getattr(view, _CONNECTORS, ())
+    found: tuple[str, ...] = getattr(view, CONNECTORS, ())
     return found
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from hashlib import sha256
@@ -71,18 +72,23 @@ class KnownUsers(Opaque):
             self._users.pop(key, None)
             self._refused.pop(key, None)
 
+    def clear(self) -> None:
+        """Drop all that was said: a key has gone."""
+        with self._lock:
+            self._users.clear()
+            self._refused.clear()
+
     def after_fork(self) -> None:
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()
-        self._users.clear()
-        self._refused.clear()
+        self.clear()
 
 
 @final
 class Statuses(Opaque):
-    """Whether users are connected, as the platform said within the last second: pages ask again and again."""
+    """What the platform said of users' connections within the last second, or that it failed: pages ask and ask."""
 
-    __slots__ = ("_known", "_lock")
+    __slots__ = ("_ended", "_known", "_lock")
 
     def __init__(self) -> None:
         self.after_fork()
@@ -90,23 +96,31 @@ class Statuses(Opaque):
     def after_fork(self) -> None:
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()
-        self._known: LRUCache[tuple[Key, str], tuple[bool, float]] = LRUCache(_MOST)
+        self._known: LRUCache[Key, tuple[bool | Base44Error, float]] = LRUCache(_MOST)
+        self._ended: LRUCache[Key, float] = LRUCache(_MOST)
 
-    def recall(self, caller: Caller, connector: str) -> bool | None:
+    def recall(self, key: Key) -> bool | Base44Error | None:
         """What was said, or `None`."""
         with self._lock:
-            connected, until = self._known.get((key_of(caller), connector), (None, 0.0))
-        return connected if time.monotonic() < until else None
+            said, until = self._known.get(key, (None, 0.0))
+        return said if time.monotonic() < until else None
 
-    def remember(self, caller: Caller, connector: str, *, connected: bool) -> None:
-        """Keep what was said."""
+    def remember(self, key: Key, said: bool | Base44Error, *, asked: float) -> None:
+        """Keep what was said to who asked then (monotonic clock); not if the user has disconnected since."""
         with self._lock:
-            self._known[key_of(caller), connector] = connected, time.monotonic() + _STATUS
+            if self._ended.get(key, -math.inf) < asked:
+                self._known[key] = said, time.monotonic() + _STATUS
 
-    def forget(self, caller: Caller, connector: str) -> None:
-        """The user disconnects."""
+    def forget(self, key: Key) -> None:
+        """The user has disconnected."""
         with self._lock:
-            self._known.pop((key_of(caller), connector), None)
+            self._known.pop(key, None)
+            self._ended[key] = time.monotonic()
+
+
+def status_key(caller: Caller, user: AppUser, connector: str) -> Key:
+    """Under which a user's status is kept, whichever token they came with."""
+    return caller.server_url, caller.app_id, caller.data_env, user.id, connector
 
 
 def key_of(caller: Caller) -> Key:

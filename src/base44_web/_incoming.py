@@ -26,14 +26,16 @@ SERVICE: Final = "base44-service-authorization"
 STATE: Final = "base44-state"
 DATA_ENV: Final = "x-data-env"
 SUBPROTOCOL: Final = "sec-websocket-protocol"
-_RELAYED: Final = frozenset(("base44-functions-version", "x-base44-app-url", "base44-relay-signature"))
+SIGNATURE: Final = "base44-relay-signature"
+# What the relay signs, in this order.
+SIGNED: Final = (
+    "authorization", APP_ID, API_URL, SERVICE, "base44-functions-version", STATE, DATA_ENV, "x-base44-app-url",
+)  # fmt: skip
 # All that is ever read of a request.
 HEADERS: Final = frozenset(
-    {"accept", "authorization", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode", SUBPROTOCOL}
-    | {APP_ID, API_URL, SERVICE, STATE, DATA_ENV}
-    | _RELAYED
+    {"accept", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode", SUBPROTOCOL, SIGNATURE, *SIGNED}
 )
-# With platform_headers="trust" these are taken out of the framework's own request (no error page may show them).
+# With "trust" and "signed" these are taken out of the framework's own request: no error page may show them.
 TAKEN_OUT: Final = frozenset((SERVICE, STATE))
 _TAKEN_OUT_OCTETS: Final = frozenset(name.encode() for name in TAKEN_OUT)
 
@@ -90,6 +92,7 @@ class Caller(Opaque):
         service_token: the service role's token.
         state: the `Base44-State` to send again.
         data_env: the `X-Data-Env` to send again.
+        visitor: whether this is who sent the request, as against a client made by hand.
     """
 
     app_id: str
@@ -99,6 +102,7 @@ class Caller(Opaque):
     service_token: Secret | None = None
     state: Secret | None = None
     data_env: DataEnv | None = None
+    visitor: bool = True
 
 
 def take_out_of_scope(scope: Any) -> None:

@@ -52,6 +52,7 @@ class Keys(Opaque):
         self._asked = self._fetched = -_FRESH  # on the monotonic clock
         self._keys: Mapping[str | None, Key] = {}
         self.url: str | None = None
+        self.failed = False  # the JWKS is not there, or the last fetch of it failed
         problem = self._prepare()
         if problem is not None:
             raise ConfigurationError(problem)
@@ -100,7 +101,7 @@ class Keys(Opaque):
     def _prepare_public(self, secret: Secret) -> str | None:
         text = secret.reveal().strip()
         if text.startswith(("https:", "http:")):
-            self.url = text
+            self.url, self.failed = text, True
             return None
         if "PRIVATE KEY" in text:
             return "verification_key (BASE44_VERIFICATION_KEY) is a private key: give the public one."
@@ -163,16 +164,26 @@ class Keys(Opaque):
 
     # --- a JWKS that is fetched
 
-    def lacks(self, token: Secret) -> bool:
-        """Whether the JWKS should be fetched before this token is judged."""
-        return self.url is not None and (_key_id(token) not in self._keys or time.monotonic() - self._fetched >= _FRESH)
+    def names_key_of(self, token: Secret) -> bool:
+        """Whether there is a key under the ID that this token has; keys that were given are all there are."""
+        return self.url is None or _key_id(token) in self._keys
+
+    def key_for(self, token: Secret) -> Key | None:
+        """The key to verify a token with. One key without an ID is for every token."""
+        only = self._keys.get(None) if len(self._keys) == 1 else None
+        return self._keys.get(_key_id(token), only)
+
+    @property
+    def stale(self) -> bool:
+        """Whether the JWKS should be fetched again."""
+        return self.url is not None and time.monotonic() - self._fetched >= _FRESH
 
     def may_fetch(self) -> bool:
-        """Whether the JWKS may be fetched again: once in 30 s. Who is told yes must do it."""
+        """Whether the JWKS may be fetched again: once in 30 s, or 2 s where there is no key. Who is told yes must."""
         now = time.monotonic()
         with self._lock:
             # Without any key nobody gets in: a failed first fetch is tried again soon.
-            if now - self._asked < (_COOLDOWN if self._keys else min(_COOLDOWN, _COLD)):
+            if now - self._asked < (_COOLDOWN if self._keys else _COLD):
                 return False
             self._asked = now
             return True
@@ -182,17 +193,19 @@ class Keys(Opaque):
         with self._lock:
             self._asked = -_FRESH
 
-    def told(self, document: object) -> None:
-        """What the JWKS URL answered. Without a usable key in it, the old ones stay."""
-        keys = self._read_jwks(document)
-        if keys:
-            with self._lock:
-                self._keys, self._fetched = keys, time.monotonic()
+    def told(self, document: object) -> bool:
+        """What the JWKS URL answered. Without a usable key in it, the old ones stay.
 
-    @property
-    def ready(self) -> bool:
-        """Whether there is a key at all."""
-        return bool(self._keys)
+        Returns:
+            Whether a key has gone: then nobody is known any more by what it signed.
+        """
+        keys = self._read_jwks(document)
+        self.failed = not keys
+        if not keys:
+            return False
+        with self._lock:
+            before, self._keys, self._fetched = self._keys, keys, time.monotonic()
+        return any(keys.get(kid) != key for kid, key in before.items())
 
     def after_fork(self) -> None:
         """In the child: another thread may have held the lock."""
@@ -208,9 +221,7 @@ class Keys(Opaque):
             return _refused("It is for another purpose.")
         if expiry(token) is None:
             return _refused("It does not say until when it is valid.")
-        key = self._keys.get(_key_id(token))
-        if key is None and len(self._keys) == 1 and None in self._keys:
-            key = self._keys[None]  # the one key given has no ID: it is for every token
+        key = self.key_for(token)
         if key is None:
             return _refused("Its key is not known here.")
         required = ["exp", "sub", *(["aud"] if settings.audience else []), *(["iss"] if settings.issuer else [])]

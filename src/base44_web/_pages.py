@@ -44,6 +44,7 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 <p>This app can use $service for you.</p>
 <p><a class="button" href="$next">Continue</a></p>
 <form method="post" action="$disconnect">
+<input type="hidden" name="next" value="$next">
 <button class="plain">Disconnect</button>
 </form>
 </div>

@@ -12,25 +12,28 @@ import json
 import logging
 import re
 import time
+from dataclasses import replace
 from hashlib import sha256
 from typing import Final, final
 
-from ._incoming import Incoming
+from ._incoming import SIGNATURE, SIGNED, Incoming
 from ._replays import replay_store
-from ._replies import Reply, problem
+from ._replies import PLATFORM, TOO_LARGE, Reply, Situation, problem
 from ._secret import Opaque
 from .errors import ConfigurationError
 from .settings import Settings
 
 logger = logging.getLogger("base44_web")
 
-SIGNATURE: Final = "base44-relay-signature"
-SIGNED: Final = (
-    "authorization", "base44-app-id", "base44-api-url", "base44-service-authorization", "base44-functions-version",
-    "base44-state", "x-data-env", "x-base44-app-url",
-)  # fmt: skip
 _FORM = re.compile(r"v=1;k=([A-Za-z0-9_-]{1,64});t=([0-9]{1,12});n=([A-Za-z0-9_-]{22,64});s=([0-9a-f]{64})")
 _WINDOW: Final = 300  # seconds, either way
+_BAD_SIGNATURE: Final = Situation(
+    "bad-signature",
+    401,
+    "The signature is refused",
+    "This request is not as it was sent.",
+    'Bearer error="invalid_token"',
+)
 
 
 @final
@@ -81,27 +84,18 @@ class Relay(Opaque):
             The answer to who is refused, or `None`.
         """
         if len(body) > self.max_body:
-            return problem(413, "too-large", "This was too much", f"A signed body has {self.max_body} bytes at most.")
+            return problem(replace(TOO_LARGE, text=f"A signed body has {self.max_body} bytes at most."))
         reason, name = self._judge(incoming, path, query, body)
         if reason is None:
             try:
                 reason = None if self._store.add(name, 2 * _WINDOW + 60) else "this request was here before"
             except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
                 logger.error("The replay_store fails, no signed request is let in: %s", type(error).__name__)  # noqa: TRY400
-                return problem(
-                    503,
-                    "platform-unavailable",
-                    "Not available right now",
-                    "Try again in a moment.",
-                    {"Retry-After": "5"},
-                )
+                return problem(PLATFORM, {"Retry-After": "5"})
         if reason is None:
             return None
         logger.warning("A relayed request is refused: %s", reason)
-        challenge = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
-        return problem(
-            401, "bad-signature", "The signature is refused", "This request is not as it was sent.", challenge
-        )
+        return problem(_BAD_SIGNATURE)
 
     def _judge(self, incoming: Incoming, path: str, query: str, body: bytes) -> tuple[str | None, str]:
         """Why a request is refused, or `None`; and under which name it is noted."""

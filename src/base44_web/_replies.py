@@ -21,8 +21,6 @@ from .errors import (
     ConfigurationError,
     NotConnectedError,
     PermissionDeniedError,
-    RateLimitError,
-    ServerError,
 )
 from .settings import Settings
 
@@ -30,13 +28,18 @@ logger = logging.getLogger("base44_web")
 
 VARY: Final = "Accept, Authorization, Cookie, Origin, Sec-Fetch-Mode, Sec-Fetch-Site"
 _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
-_MAX_NEXT = 2048  # characters of a path to come back to
+MAX_NEXT: Final = 2048  # characters of a path to come back to
 
 
 def path_and_query(path: str, query: str) -> str:
     """A request's decoded path and raw query, as the browser has them; never the start of another address."""
-    quoted = "/" + quote(path, safe="/:@!$&'()*+,;=~").lstrip("/")
-    return f"{quoted}?{query}" if query else quoted
+    here = "/" + quoted(path).lstrip("/")
+    return f"{here}?{query}" if query else here
+
+
+def quoted(path: str) -> str:
+    """A decoded path as a browser has it."""
+    return quote(path, safe="/:@!$&'()*+,;=~")
 
 
 def mounted_path(settings: Settings, view: str, connector: str | None = None) -> str | None:
@@ -114,6 +117,11 @@ class Situation:
     text: str
     challenge: str | None = None
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """What the answer needs whatever its form."""
+        return {} if self.challenge is None else {"WWW-Authenticate": self.challenge}
+
 
 _NO_TOKEN = Situation("sign-in-required", 401, "Please sign in", "This page is for users who are signed in.", "Bearer")
 _BAD_TOKEN = Situation(
@@ -125,16 +133,17 @@ OTHER_USER = Situation(
 _CROSS_ORIGIN = Situation(
     "cross-origin-cookie", 403, "This request came from another site", "Go back to the app, and try again from there."
 )
-_BAD_REQUEST = Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
+BAD_REQUEST = Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
 _NOT_CONNECTED = Situation(
     "not-connected", 403, "Not connected yet", "Connect your account first; then this page can be shown."
 )
 _NO_SERVICE_ROLE = Situation(
     "service-role-unavailable", 503, "Not available right now", "This page cannot be shown. We are looking into it."
 )
-_PLATFORM = Situation(
+PLATFORM = Situation(
     "platform-unavailable", 503, "Not available right now", "This did not work. Please try again in a moment."
 )
+TOO_LARGE = Situation("too-large", 413, "This was too much", "Go back to the app, and try again.")
 
 
 def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
@@ -146,7 +155,7 @@ def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
         guarded: whether a guard raised it. A guard answers every error, and none with the view; of those that escape
             from a view only what is about this visitor is answered.
     """
-    if isinstance(error, NotConnectedError) and error.connector is not None:
+    if isinstance(error, NotConnectedError) and error.visitor and error.connector is not None:
         return _not_connected(error.connector, visit)
     if error.visitor:
         # A session that cannot be opened would hide every other token for as long as the browser keeps it.
@@ -158,20 +167,20 @@ def refuse(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
         logger.error("A guard cannot let anybody pass: %s", error)
         return told(_NO_SERVICE_ROLE, visit)
     logger.warning("A guard could not ask the platform: %s", error)
-    return told(_PLATFORM, visit, {"Retry-After": str(_retry_after(error))})
+    return told(PLATFORM, visit, {"Retry-After": str(_retry_after(error))})
 
 
 def _visitor_situation(error: Base44Error) -> Situation:
     if isinstance(error, PermissionDeniedError):
         return _CROSS_ORIGIN
     if isinstance(error, BadRequestError):
-        return _BAD_REQUEST
+        return BAD_REQUEST
     return _NO_TOKEN if isinstance(error, AuthenticationError) and error.code == "no_token" else _BAD_TOKEN
 
 
 def _retry_after(error: Base44Error) -> int:
     least, usual, most = _RETRY_AFTER
-    asked = error.retry_after if isinstance(error, RateLimitError | ServerError) else None
+    asked = error.retry_after
     return usual if asked is None else min(max(math.ceil(asked), least), most)
 
 
@@ -179,7 +188,7 @@ def _not_connected(connector_id: str, visit: Visit) -> Reply:
     connector = visit.settings.connector_name(connector_id)
     connect = visit.links.path("connect", connector) if connector else None
     if visit.navigation and connect is not None:
-        after = quote(visit.here, safe="/") if len(visit.here) <= _MAX_NEXT else ""
+        after = quote(visit.here, safe="/") if len(visit.here) <= MAX_NEXT else ""
         return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
     status = visit.links.path("status", connector) if connector else None
     more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
@@ -190,13 +199,11 @@ def told(
     situation: Situation, visit: Visit, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
 ) -> Reply:
     """A situation as a page for a person, or as a problem for a script."""
-    extra = dict(headers or {})
-    if situation.challenge is not None:
-        extra["WWW-Authenticate"] = situation.challenge
     if visit.navigation:
+        extra = {**situation.headers, **(headers or {})}
         sign_in = visit.settings.sign_in_url if situation.status == 401 else None
         return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in or "")
-    return problem(situation.status, situation.slug, situation.title, situation.text, extra, more)
+    return problem(situation, headers, more)
 
 
 def message_page(
@@ -214,16 +221,18 @@ def asset(links: Links, view: str) -> str:
 
 
 def problem(
-    status: int,
-    slug: str,
-    title: str,
-    detail: str,
-    headers: Mapping[str, str] | None = None,
-    more: Mapping[str, Any] | None = None,
+    situation: Situation, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
 ) -> Reply:
-    """Problem details (RFC 9457); `type` is `urn:base44-web:` and the slug."""
-    document = {"type": f"urn:base44-web:{slug}", "title": title, "status": status, "detail": detail, **(more or {})}
-    return json_reply(status, document, {"Content-Type": "application/problem+json", **(headers or {})})
+    """A situation as problem details (RFC 9457); `type` is `urn:base44-web:` and the slug."""
+    document = {
+        "type": f"urn:base44-web:{situation.slug}",
+        "title": situation.title,
+        "status": situation.status,
+        "detail": situation.text,
+        **(more or {}),
+    }
+    extra = {"Content-Type": "application/problem+json", **situation.headers, **(headers or {})}
+    return json_reply(situation.status, document, extra)
 
 
 def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, final
 
 from ._engine import Engine
+from ._environ import TRUST_UNDER_WSGI
 from ._fields import is_app_id
 from ._incoming import APP_ID, Incoming
-from ._replies import Reply, problem
+from ._replies import BAD_REQUEST, Reply, Situation, problem
 from ._secret import Opaque
 from .errors import ConfigurationError
 from .settings import Settings
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
     from ._transport import AsyncClient, SyncClient, TransportFactory
 
 
+logger = logging.getLogger("base44_web")
+
 _OF_ONE_APP: Final = (
     "app_id", "app_url", "service_token", "session_secret", "verification_key", "relay_keys", "app_user_connectors",
 )  # fmt: skip
+_UNKNOWN_APP: Final = Situation("unknown-app", 404, "There is nothing here", "No app is served under this address.")
 
 
 @final
@@ -48,6 +53,9 @@ class SettingsResolver(Opaque):
             request; equal settings are the same app. Keep it quick.
         allowed_app_ids: the app IDs that a header may name; another is a 400. Without any, no header chooses: anybody
             could send it. A header that chooses should be signed, or come from Base44's own proxy alone.
+
+    Raises:
+        ConfigurationError: `allowed_app_ids` has something that is no app ID.
     """
 
     __slots__ = ("allowed_app_ids", "resolve")
@@ -63,20 +71,28 @@ class SettingsResolver(Opaque):
 class Engines(Opaque):
     """The engine of each app, made when it is first needed.
 
+    Args:
+        source: the settings, or who gives them.
+        transport: how requests are sent.
+        wsgi: whether the server is one; some settings are then warned of.
+
     Attributes:
         only: the engine, where there is one app.
     """
 
-    __slots__ = ("_made", "_resolver", "_transport", "only")
+    __slots__ = ("_made", "_resolver", "_transport", "_wsgi", "only")
 
     def __init__(
         self,
         source: Settings | SettingsResolver,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        *,
+        wsgi: bool = False,
     ) -> None:
         self._transport = transport
+        self._wsgi = wsgi
         self._resolver = source if isinstance(source, SettingsResolver) else None
-        self.only = Engine(source, transport) if isinstance(source, Settings) else None
+        self.only = self._make(source) if isinstance(source, Settings) else None
         self._made: dict[Settings, Engine] = {}
 
     def find(self, incoming: Incoming, path: str) -> Engine | Reply:
@@ -91,10 +107,10 @@ class Engines(Opaque):
         said, allowed = incoming.all(APP_ID), self._resolver.allowed_app_ids
         app_id = incoming.one(APP_ID) if allowed else None
         if allowed and said and app_id not in allowed:
-            return problem(400, "bad-request", "This request makes no sense", "Its Base44-App-Id is not served here.")
+            return problem(replace(BAD_REQUEST, text="Its Base44-App-Id is not served here."))
         settings = self._resolver.resolve(Arrival(incoming.one("host") or "", path, app_id))
         if settings is None:
-            return problem(404, "unknown-app", "There is nothing here", "No app is served under this address.")
+            return problem(_UNKNOWN_APP)
         engine = self._made.get(settings)
         if engine is None:
             borrowed = settings.from_environment(_OF_ONE_APP)
@@ -104,15 +120,15 @@ class Engines(Opaque):
                     "them in Settings(…), or unset the variables."
                 )
             # Without a lock, for an engine may connect to a store: of two made at once one stays.
-            engine = self._made.setdefault(settings, Engine(settings.complete(), self._transport))
+            engine = self._made.setdefault(settings, self._make(settings.complete()))
         return engine
 
-    @property
-    def made(self) -> list[Engine]:
-        """All engines so far."""
-        return [*([self.only] if self.only else []), *self._made.values()]
+    def _make(self, settings: Settings) -> Engine:
+        if self._wsgi and settings.platform_headers == "trust":
+            logger.warning(TRUST_UNDER_WSGI)
+        return Engine(settings, self._transport)
 
     async def aclose(self) -> None:
         """Close the connections of all apps."""
-        for engine in self.made:
+        for engine in [*([self.only] if self.only else []), *self._made.values()]:
             await engine.aclose()

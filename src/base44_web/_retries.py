@@ -25,7 +25,7 @@ def pause_before(attempt: int, method: str, error: Base44Error, *, most: int, le
     """
     if attempt >= most or not _may_repeat(method, error):
         return None
-    asked = error.retry_after if isinstance(error, RateLimitError | ServerError) else None
+    asked = error.retry_after
     if asked is not None and asked > _LONGEST_ASKED:
         return None
     pause = min(_FIRST * 2**attempt, _LONGEST) * random.uniform(0.5, 1.0) if asked is None else asked  # noqa: S311

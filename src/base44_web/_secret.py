@@ -11,7 +11,7 @@ class Opaque:
     """Base of every object that can reach a credential: no repr, no pickle, no JSON.
 
     A framework that meets such an object in a response, a session or a cache gets a `TypeError`,
-    never the token. Copies are the object itself: all subclasses are immutable.
+    never the token. Copies are the object itself: a credential is shared, never doubled.
     """
 
     __slots__ = ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -19,7 +20,7 @@ from starlette.websockets import WebSocket
 from ._async.guard import admit
 from ._guards import check_connectors, check_function, is_awaiting, mark
 from ._pages import render
-from ._replies import Page, Reply, Visit, mounted_path, path_and_query, refuse
+from ._replies import Page, Reply, Visit, mounted_path, path_and_query, quoted, refuse
 from ._starlette_request import HANDLERS, KEY, Attached, get_base44
 from ._sync.guard import admit as admit_blocking
 from ._values import AppUser
@@ -115,8 +116,9 @@ def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any
     @functools.wraps(view)
     def guarded_blocking(*args: Any, **kwargs: Any) -> Any:
         asking = connection(args, kwargs)
+        context = get_base44(asking)._context
         try:
-            admit_blocking(get_base44(asking)._context, connectors)
+            admit_blocking(context, connectors)
         except Base44Error as error:
             return response(_refusal(error, asking), asking)
         return view(*args, **kwargs)
@@ -126,10 +128,9 @@ def _guard_function(view: Any, connectors: tuple[str, ...]) -> Callable[..., Any
 
 async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> AppUser | Reply:
     """The verified user who may pass, or the answer to who may not."""
+    context = get_base44(connection)._context
     try:
-        return await admit(get_base44(connection)._context, connectors)
-    except MiddlewareMissingError:
-        raise
+        return await admit(context, connectors)
     except Base44Error as error:
         return _refusal(error, connection)
 
@@ -146,7 +147,7 @@ def visit_of(connection: HTTPConnection) -> Visit:
     here = path_and_query(full_path(scope), scope.get("query_string", b"").decode("latin-1"))
     context = get_base44(connection)._context
     settings = context.engine.settings
-    return Visit(context.incoming, here, _Links(scope, settings), settings, home=f"{_root(scope)}/")
+    return Visit(context.incoming, here, _Links(scope, settings), settings, home=quoted(f"{_root(scope)}/"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,12 +157,15 @@ class _Links:
 
     def path(self, view: str, connector: str | None = None) -> str | None:
         parameters = {} if connector is None else {"connector": connector}
-        provider = self.scope.get("router") or self.scope.get("app")
-        try:
-            found = provider.url_path_for(f"base44-{view}", **parameters)  # type: ignore[union-attr]
-        except (NoMatchFound, AttributeError):
-            return mounted_path(self.settings, view, connector)
-        return _root(self.scope) + str(found)
+        attached = self.scope.get(KEY)
+        # The views of the app whose middleware this is; or, where it has none, of the app around all.
+        places: list[tuple[Any, str]] = [(self.scope.get("router") or self.scope.get("app"), _root(self.scope))]
+        if isinstance(attached, Attached):
+            places.insert(0, (attached.app, attached.root.rstrip("/")))
+        for app, root in places:
+            with suppress(NoMatchFound, AttributeError):
+                return quoted(root + str(app.url_path_for(f"base44-{view}", **parameters)))
+        return mounted_path(self.settings, view, connector)
 
 
 def full_path(scope: Scope) -> str:

@@ -77,10 +77,14 @@ class Attached(Opaque):
     It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
     """
 
-    __slots__ = ("_client", "_engine", "accepted", "incoming", "judged", "templates")
+    __slots__ = ("_client", "_engine", "accepted", "app", "incoming", "judged", "root", "templates")
 
-    def __init__(self, engine: Engine, incoming: Incoming | None, templates: Jinja2Templates | None = None) -> None:
+    def __init__(
+        self, engine: Engine, incoming: Incoming | None, templates: Jinja2Templates | None, scope: Scope
+    ) -> None:
         self._engine = engine
+        self.app: Any = scope.get("app")  # whose middleware this is, and where it is mounted
+        self.root: str = scope.get("root_path", "")
         self.templates = templates
         self.judged: Relay | None = None  # by whom this request's signature was found good
         self.incoming = incoming

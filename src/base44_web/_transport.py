@@ -1,7 +1,6 @@
 """How requests leave: the transport protocols, and what `httpx2` and `httpx` need around them.
 
-`httpx2` is the default; an `httpx` client works as well. Neither bounds a whole call in blocking I/O (their
-timeouts bound each read: a dripping answer lasts for ever), so `Deadline` does it here.
+`httpx2` is the default; an `httpx` client works as well.
 """
 
 from __future__ import annotations
@@ -97,11 +96,17 @@ class HttpxTransports:
         self._tls: ssl.SSLContext | None = None
 
     def open(self) -> Transport:
+        """A blocking transport, with a client of its own.
+
+        Raises:
+            ConfigurationError: `httpx2` is not installed, or `ca_file` cannot be read.
+        """
         from ._sync.transport import HttpxTransport
 
         return HttpxTransport(self._client() if self._client else _library().Client(verify=self._tls_context()))
 
     def open_async(self) -> AsyncTransport:
+        """As `open`, for the running event loop."""
         from ._async.transport import AsyncHttpxTransport
 
         make = self._async_client
@@ -127,6 +132,11 @@ class GivenClient:
         library_of(client)
 
     def open(self) -> Transport:
+        """A blocking transport, with a client of its own.
+
+        Raises:
+            ConfigurationError: `httpx2` is not installed, or `ca_file` cannot be read.
+        """
         from ._sync.transport import HttpxTransport
 
         # Its open connections would be shared: one process would read the other's answers.
@@ -143,6 +153,7 @@ class GivenClient:
         return HttpxTransport(self._client, owned=False)
 
     def open_async(self) -> AsyncTransport:
+        """As `open`, for the running event loop."""
         from ._async.transport import AsyncHttpxTransport
 
         if not hasattr(self._client, "aclose"):

@@ -61,6 +61,7 @@ class Connection(Opaque):
         return self._type
 
     def __call__(self, request: _R) -> _R:
+        """Authorize a request: `auth=connection` of httpx2, httpx and requests."""
         request.headers["Authorization"] = self._token.bearer()
         return request
 
@@ -116,10 +117,17 @@ class UnverifiedClaims(Mapping[str, Any]):
 
 @dataclass(frozen=True, slots=True)
 class AppUser:
-    """The signed-in app user, as the platform itself answered for this token (`GET …/entities/User/me`).
+    """The signed-in app user: as the platform itself answered for this token (`GET …/entities/User/me`), or, with
+    `verification="keys"`, as the verified token says.
 
     Attributes:
-        raw: the whole record, custom fields included. They never override the typed fields.
+        id: the user's ID; with `"keys"` the token's `sub`.
+        email: their address, or `None`.
+        full_name: their name, or `None`.
+        role: such as `"admin"`; `None` with `"keys"`: claims give no role.
+        is_verified: whether the platform has verified the address; false with `"keys"`.
+        app_id: the app.
+        raw: the whole record, custom fields included, or the claims. They never override the typed fields.
     """
 
     id: str

@@ -11,7 +11,9 @@ from urllib.parse import parse_qs, quote
 
 from ._catalogue import service_name
 from ._replies import (
+    MAX_NEXT,
     OTHER_USER,
+    TOO_LARGE,
     Page,
     Reply,
     Situation,
@@ -20,6 +22,7 @@ from ._replies import (
     message_page,
     page_reply,
     private_headers,
+    quoted,
     told,
 )
 from ._secret import Opaque, Secret
@@ -27,7 +30,6 @@ from ._static import FILES
 from ._values import AppUser
 
 MAX_BODY: Final = 16 * 1024  # bytes: a token and what goes with it
-_MAX_NEXT: Final = 2048  # characters
 _NEXT = re.compile(r"/(?!/)(?:(?!\\)[!-~])*")
 _EVIL_FIRST = re.compile(r"/(?:%2f|%5c|%0|%1|\.{1,2}/)", re.IGNORECASE)
 _STATIC_HEADERS: Final = {
@@ -48,8 +50,8 @@ STILL_CONNECTED: Final = Situation(
     "still-connected", 503, "Not disconnected", "Disconnecting did not work. Please try again in a moment."
 )
 NO_METHOD: Final = Situation("method-not-allowed", 405, "This does not work", "Go back to the app, and try again.")
-TOO_LARGE: Final = Situation("too-large", 413, "This was too much", "Go back to the app, and try again.")
-NO_TOKEN: Final = Situation("bad-request", 400, "This request makes no sense", "The body must have a token.")
+NO_SESSION: Final = Situation("no-session", 404, "There is nothing here", "There are no sessions here.")
+NO_TOKEN_IN_BODY: Final = Situation("bad-request", 400, "This request makes no sense", "The body must have a token.")
 
 
 @final
@@ -109,7 +111,7 @@ class Ask(Opaque):
     def of(cls, view: View, visit: Visit, connector: str | None, query: str, body: bytes) -> Ask:
         """From what an adapter has. The mount is what comes before the view's own path."""
         path = visit.here.partition("?")[0]
-        own = view.path.replace("{connector}", connector or "")
+        own = quoted(view.path.replace("{connector}", connector or ""))
         visit = replace(visit, links=Mounted(path.removesuffix(own)), forms=True)
         return cls(view, visit, connector or "", query, body)
 
@@ -154,7 +156,7 @@ def safe_next(values: list[str], home: str) -> str:
     Printable ASCII only, as browsers send it; no backslash, nothing at its start that some reader could take for
     another host, 2,048 characters at most.
     """
-    if len(values) != 1 or len(values[0]) > _MAX_NEXT or not _NEXT.fullmatch(values[0]) or _EVIL_FIRST.match(values[0]):
+    if len(values) != 1 or len(values[0]) > MAX_NEXT or not _NEXT.fullmatch(values[0]) or _EVIL_FIRST.match(values[0]):
         return home
     return values[0]
 
@@ -170,7 +172,7 @@ def refuse_early(ask: Ask) -> Reply | None:
     if "{connector}" in ask.view.path and ask.connector not in settings.app_user_connectors:
         return told(NOT_FOUND, ask.visit)
     if ask.view.name in ("session", "logout") and "session" not in settings.token_sources:
-        return told(NOT_FOUND, ask.visit)
+        return told(NO_SESSION, ask.visit)
     return told(TOO_LARGE, ask.visit) if len(ask.body) > MAX_BODY else None
 
 

@@ -24,8 +24,6 @@ from .errors import (
     InvalidResponseError,
     NotConnectedError,
     NotFoundError,
-    RateLimitError,
-    ServerError,
     ServiceRoleUnavailableError,
     class_for,
     parse_retry_after,
@@ -44,7 +42,7 @@ class Call(Generic[T]):
 
     Attributes:
         not_found: what a 404 means.
-        visitor: whether a 401 is about the app user's token, and not about the service token.
+        visitor: whether a 401 is about the visitor's token, and not about the service token.
         connector: the app user connector that a 404 is about.
     """
 
@@ -84,7 +82,7 @@ def get_current_app_user_connection(caller: Caller, connector_id: str) -> Call[C
     user_token(caller)
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}/token"
     request = _service_request(caller, "GET", path)
-    return Call(request, _read_connection, NotConnectedError, visitor=True, connector=connector_id)
+    return Call(request, _read_connection, NotConnectedError, visitor=caller.visitor, connector=connector_id)
 
 
 def call_api(
@@ -121,13 +119,13 @@ def call_api(
 def connect_app_user(caller: Caller, connector_id: str) -> Call[Secret]:
     """The URL that starts the provider's OAuth flow: a credential (whoever approves through it connects)."""
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}/initiate"
-    return Call(_user_request(caller, caller.user_url, "POST", path), _read_redirect_url, visitor=True)
+    return Call(_user_request(caller, caller.user_url, "POST", path), _read_redirect_url, visitor=caller.visitor)
 
 
 def disconnect_app_user(caller: Caller, connector_id: str) -> Call[None]:
     """Remove the app user's stored credentials."""
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}"
-    return Call(_user_request(caller, caller.user_url, "DELETE", path), _read_disconnected, visitor=True)
+    return Call(_user_request(caller, caller.user_url, "DELETE", path), _read_disconnected, visitor=caller.visitor)
 
 
 def current_user(caller: Caller) -> Call[AppUser]:
@@ -240,11 +238,10 @@ def _error(response: Response, call: Call[Any]) -> Base44Error:
         "code": code,
         "data": data,
         "request_id": response.headers.get("x-request-id"),
-        "visitor": call.visitor and cls is AuthenticationError,
+        "visitor": call.visitor and cls in (AuthenticationError, NotConnectedError),
         "connector": call.connector,
+        "retry_after": parse_retry_after(response.headers.get("retry-after")),
     }
-    if issubclass(cls, RateLimitError | ServerError):
-        fields["retry_after"] = parse_retry_after(response.headers.get("retry-after"))
     return cls(_text(message), **fields)
 
 

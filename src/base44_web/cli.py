@@ -88,7 +88,7 @@ def _demo(options: argparse.Namespace) -> int:
         sys.path.insert(0, str(_examples() / options.framework))
         module, _, name = FRAMEWORKS[options.framework].partition(":")
         app = getattr(importlib.import_module(module), name)
-        print(f"The {options.framework} example runs at http://127.0.0.1:{options.port} (platform: {server.url}).")
+        print(f"The {options.framework} example runs at {here} (platform: {server.url}).")
         print("Sign in as ada@example.com or grace@example.com; password: correct horse. Stop with Ctrl-C.", flush=True)
         serve(app, options.port)
     return 0

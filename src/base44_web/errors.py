@@ -6,7 +6,6 @@ The fields `status`, `code`, `message` and `data` are the reference client's (`@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, ClassVar, Self
@@ -49,6 +48,7 @@ class Base44Error(Exception):
         visitor: whether this is about who asks (their token, where their request comes from), not about the app.
             Where a view lets such an error escape, the visitor is told.
         connector: the ID of the app user connector that it is about, or `None`.
+        retry_after: seconds to wait, from the platform's `Retry-After` header, where it sent a sensible one.
     """
 
     default_status: ClassVar[int | None] = None
@@ -63,6 +63,7 @@ class Base44Error(Exception):
         request_id: str | None = None,
         visitor: bool = False,
         connector: str | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(_one_line(message))
         self.message = message
@@ -72,6 +73,7 @@ class Base44Error(Exception):
         self.request_id = request_id
         self.visitor = visitor
         self.connector = connector
+        self.retry_after = retry_after
 
     def again(self) -> Self:
         """The same error, to be raised for somebody else: what was raised holds frames."""
@@ -140,31 +142,15 @@ class ValidationError(Base44Error):
 
 
 class RateLimitError(Base44Error):
-    """429: too many calls.
-
-    Attributes:
-        retry_after: seconds to wait, from the `Retry-After` header, or `None` where it is absent or nonsense.
-    """
+    """429: too many calls."""
 
     default_status = 429
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
-        super().__init__(message, **fields)
-        self.retry_after = retry_after
-
 
 class ServerError(Base44Error):
-    """5xx: the platform failed.
-
-    Attributes:
-        retry_after: seconds to wait, from the `Retry-After` header, or `None`.
-    """
+    """5xx: the platform failed."""
 
     default_status = 500
-
-    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
-        super().__init__(message, **fields)
-        self.retry_after = retry_after
 
 
 class TransportError(Base44Error):
@@ -192,18 +178,21 @@ class MiddlewareMissingError(ConfigurationError, AttributeError):
 
 
 class ServiceRoleUnavailableError(ConfigurationError):
-    """`as_service_role` was used where there is no service token."""
+    """`as_service_role` was used where there is no service token, or the platform refuses it."""
 
 
-_BY_STATUS: Mapping[int, type[Base44Error]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    402: CreditsExhaustedError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-    422: ValidationError,
-    429: RateLimitError,
+_BY_STATUS = {
+    cls.default_status: cls
+    for cls in (
+        BadRequestError,
+        AuthenticationError,
+        CreditsExhaustedError,
+        PermissionDeniedError,
+        NotFoundError,
+        ConflictError,
+        ValidationError,
+        RateLimitError,
+    )
 }
 
 

@@ -13,6 +13,7 @@ async def channels(base44: Base44Client): ...
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Depends
@@ -21,7 +22,7 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
 from ._async.client import AsyncBase44
-from ._guards import check_connectors
+from ._guards import CONNECTORS, check_connectors
 from ._replies import Reply
 from ._starlette_guards import Refused, admission
 from ._sync.client import Base44
@@ -72,15 +73,14 @@ class _Guard:
 
     connectors: tuple[str, ...] = ()
 
-    @property
-    def __base44_connectors__(self) -> tuple[str, ...]:
-        return self.connectors
-
     async def __call__(self, base44: Base44Client, request: HTTPConnection) -> AppUser | Connection:
         outcome = await admission(request, self.connectors)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
         return base44.connection(self.connectors[0]) if self.connectors else outcome
+
+
+setattr(_Guard, CONNECTORS, property(attrgetter("connectors")))
 
 
 class AppUserRequired(DependsParameter):

@@ -21,7 +21,6 @@ from flask import Flask
 
 from ._context import Context
 from ._engine import Engine
-from ._environ import TRUST_UNDER_WSGI
 from ._fields import framework_keys
 from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
 from ._flask_relay import ENGINE, judge_requests
@@ -88,9 +87,7 @@ class Base44Extension:
         source = self._settings
         if not isinstance(source, SettingsResolver):
             source = Settings.load(source, config, _secret_key(app.config))
-        app.extensions[_KEY] = engines = Engines(source, self._transport)
-        if engines.only is not None and engines.only.settings.platform_headers == "trust":
-            logger.warning(TRUST_UNDER_WSGI)
+        app.extensions[_KEY] = engines = Engines(source, self._transport, wsgi=True)
         answer_errors(app)
         check_guards(app, engines.only.settings if engines.only else None)
         if engines.only is None or engines.only.relay is not None:
@@ -113,7 +110,9 @@ class Base44Extension:
                 client: Base44 | None = self.__dict__.get("_base44")
                 if client is None:
                     if self._base44_engine is None:
-                        raise MiddlewareMissingError("This request did not come through app.wsgi_app.")
+                        raise MiddlewareMissingError(
+                            "This request did not come through app.wsgi_app. Use app.test_client(), or a server."
+                        )
                     incoming = self._base44_incoming or incoming_of(self.environ)
                     client = self._base44 = Base44._for(Context(self._base44_engine, incoming, loop_per_request=True))
                 return client

@@ -48,8 +48,8 @@ class Settings(Opaque):
         relay_max_body: bytes of a signed body; more is a 413. Default 1 MiB.
         replay_store: where signed requests are noted, so that none counts twice: a file that all workers share (default
             one in the temporary folder), or `redis://…`.
-        allowed_api_urls: with `"trust"`, the origins a `Base44-Api-Url` header may name. Required then.
-        allowed_app_ids: with `"trust"` and no `app_id`, the apps a `Base44-App-Id` header may name.
+        allowed_api_urls: with `"trust"` and `"signed"`, the origins a `Base44-Api-Url` header may name. Required then.
+        allowed_app_ids: with `"trust"` or `"signed"` and no `app_id`, the apps a `Base44-App-Id` header may name.
         timeout: seconds for a whole call to the platform, from first to last byte. Default 10.
         connect_timeout: seconds to connect. Default 2.
         max_retries: how often a call is made again, within `timeout`, where it may be: reads after a failure, anything

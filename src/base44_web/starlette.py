@@ -70,6 +70,7 @@ class Base44Middleware:
         self.app = app
         self._templates = templates
         self._error: str | None = None
+        self._checked = False
         self._engines: Engines | None = None
         try:
             source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
@@ -88,6 +89,8 @@ class Base44Middleware:
     async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
         if self._engines is None:
             raise ConfigurationError(self._error or "")
+        if not self._checked:  # by the lifespan: some servers send none, and none reaches a mounted app
+            self._check_guards(self._engines, scope)
         engine = self._engines.only
         if engine is None:
             found = self._engines.find(incoming_of(scope), full_path(scope))
@@ -100,7 +103,7 @@ class Base44Middleware:
         if engine.settings.platform_headers != "ignore":
             # An outer middleware may have taken the headers out already.
             incoming = (outer.incoming if isinstance(outer, Attached) else None) or take_out(scope)
-        attached = Attached(engine, incoming, self._templates)
+        attached = Attached(engine, incoming, self._templates, scope)
         if outer is None:
             scope[KEY] = attached
         else:
@@ -115,11 +118,16 @@ class Base44Middleware:
             send = _noting_accept(attached, send, _take_subprotocol(engine.settings, scope))
         await self.app(scope, receive, send)
 
+    def _check_guards(self, engines: Engines, scope: Scope) -> None:
+        settings = None if engines.only is None else engines.only.settings
+        check_views(guarded_views(scope.get("app") or self.app), settings)
+        self._checked = True
+
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         engines, problem = self._engines, self._error
-        if engines is not None and engines.only is not None:
+        if engines is not None:
             try:
-                check_views(guarded_views(scope.get("app") or self.app), engines.only.settings)
+                self._check_guards(engines, scope)
             except ConfigurationError as error:
                 problem = error.message
         if engines is None or problem is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
+from typing import TypeVar
 
 from .. import _wire as wire
 from .._claims import dead_reason
@@ -14,10 +16,11 @@ from .._identity import key_of
 from .._keys import Keys
 from .._message import Response
 from .._retries import pause_before
-from .._values import AppUser
+from .._values import AppUser, Connection
 from ..errors import AuthenticationError, Base44Error, ConfigurationError, RequestTimeoutError, ServerError
 
 _JWKS = "jwks"
+T = TypeVar("T")
 logger = logging.getLogger("base44_web")
 
 
@@ -43,7 +46,7 @@ async def outcome_of(
     while True:
         outcome: wire.T | Base44Error
         try:
-            answer = await _send(context, call, gate or context.engine.gate, end - time.monotonic())
+            answer = await _send(context, call, gate or context.engine.gate, end)
             outcome = call.read(answer)
         except Base44Error as error:
             outcome = error
@@ -57,11 +60,10 @@ async def outcome_of(
         attempt += 1
 
 
-async def _send(context: Context, call: wire.Call[wire.T], gate: Gate, seconds: float) -> Response:
-    end = time.monotonic() + seconds
+async def _send(context: Context, call: wire.Call[wire.T], gate: Gate, end: float) -> Response:
     transport = await context.open_async()
     try:
-        await enter_async(gate, seconds)
+        await enter_async(gate, end - time.monotonic())
         if time.monotonic() > end:
             gate.leave()
             raise TimeoutError
@@ -94,10 +96,28 @@ async def identify(context: Context) -> AppUser:
     if outcome is None:
         reason = dead_reason(token)
         if reason is not None:
-            raise AuthenticationError(reason, code="dead_token", visitor=True)
+            raise AuthenticationError(reason, code="dead_token", visitor=caller.visitor)
         outcome = await _verified(context)
     if isinstance(outcome, Base44Error):
-        raise outcome.again()
+        error = outcome.again()
+        error.visitor = error.visitor and caller.visitor
+        raise error
+    return outcome
+
+
+async def app_user_connection(context: Context, connector_id: str, *, gate: Gate | None = None) -> Connection:
+    """The app user's connection.
+
+    Raises:
+        Base44Error: it failed. A 401 is about the visitor, or, if the platform knows them, the service token.
+    """
+    caller, users = context.caller, context.engine.users
+    outcome = await outcome_of(context, wire.get_current_app_user_connection(caller, connector_id), gate=gate)
+    if isinstance(outcome, AuthenticationError) and isinstance(users.recall(caller), AppUser):
+        outcome.visitor = False
+        users.forget(caller)  # or about a user whom it refuses by now: the next request asks
+    if isinstance(outcome, Base44Error):
+        raise outcome
     return outcome
 
 
@@ -116,8 +136,9 @@ async def _fetch_keys(context: Context, keys: Keys, end: float) -> None:
             begun = False
             if isinstance(document, Base44Error):
                 logger.warning("The JWKS could not be fetched, the old keys stay: %s", document)
-            else:
-                keys.told(document)
+                keys.failed = True
+            elif keys.told(document):
+                engine.users.clear()
     finally:
         if begun:
             keys.give_back()  # cancelled: nobody else must wait for that
@@ -130,31 +151,51 @@ async def _judge(context: Context, end: float) -> AppUser | Base44Error:
     if keys is None:
         return await outcome_of(context, wire.current_user(caller), gate=engine.identity_gate, end=end)
     assert caller.token is not None
-    if keys.lacks(caller.token):
+    # Whose key is there waits for no fetch of somebody else's.
+    if not keys.names_key_of(caller.token) or (keys.stale and not engine.flights.flying(_JWKS)):
         await _fetch_keys(context, keys, end)
-    if not keys.ready:
-        return ServerError("The keys that tokens are verified with are not there yet.", status=503, code="no_keys")
+    if keys.failed and keys.key_for(caller.token) is None:
+        return ServerError("The keys that tokens are verified with cannot be fetched.", status=503, code="no_keys")
     return keys.verify(caller.token, caller.app_id)
 
 
 async def _verified(context: Context) -> AppUser | Base44Error:
     caller, engine = context.caller, context.engine
-    key = key_of(caller)
     end = time.monotonic() + engine.settings.timeout
+
+    async def ask() -> AppUser | Base44Error:
+        outcome = await _judge(context, end)
+        engine.users.remember(caller, outcome)
+        return outcome
+
+    return await together(context, key_of(caller), ask, end=end)
+
+
+async def together(
+    context: Context, key: Hashable, ask: Callable[[], Awaitable[T | Base44Error]], *, end: float
+) -> T | Base44Error:
+    """One call for all who want the same answer at the same time.
+
+    Args:
+        context: the request's.
+        key: what they want.
+        ask: gives the answer, an error as a value.
+        end: when it must be there (monotonic clock).
+    """
+    flights = context.engine.flights
     while True:
-        flight, leads = await join_async(engine.flights, key)
-        outcome: AppUser | Base44Error | None = None
+        flight, leads = await join_async(flights, key)
+        outcome: T | Base44Error | None = None
         if leads:
             try:
-                outcome = await _judge(context, end)
-                engine.users.remember(caller, outcome)
+                outcome = await ask()
                 return outcome
             finally:
                 # Without an outcome the leader was cancelled, and one of those who wait leads.
-                engine.flights.land(key, flight, outcome)
+                flights.land(key, flight, outcome)
         try:
             outcome = await wait_async(flight, end - time.monotonic())
         except TimeoutError:
-            return RequestTimeoutError("The platform did not say in time whose token this is.", code="timeout")
+            return RequestTimeoutError("The platform did not answer in time.", code="timeout")
         if outcome is not None:
             return outcome

@@ -8,10 +8,9 @@ from .. import _wire as wire
 from .._claims import dead_reason
 from .._context import Context
 from .._gather import gather_async
-from .._values import AppUser, Connection, ConnectorID
+from .._values import AppUser, Connection
 from ..errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
-from .calls import identify
-from .client import AsyncBase44
+from .calls import app_user_connection, identify
 
 
 async def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
@@ -37,9 +36,11 @@ async def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
     async def identified() -> AppUser | Connection:
         return await identify(context)
 
+    # Of tokens that nobody has verified yet there can be any number: they take no known user's place.
+    gate = context.engine.identity_gate if remembered is None else None
+
     async def connect(connector: str) -> AppUser | Connection:
-        service = AsyncBase44._for(context).as_service_role
-        return await service.connectors.get_current_app_user_connection(ConnectorID(connector))
+        return context.recall(connector) or await app_user_connection(context, connector, gate=gate)
 
     user, *found = await gather_async(identified, *(partial(connect, identifier) for identifier in identifiers))
     if isinstance(user, Base44Error):

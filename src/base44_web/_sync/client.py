@@ -16,7 +16,7 @@ from .._secret import Opaque, Secret
 from .._urls import check_identifier
 from .._values import ApiResponse, AppUser, Connection, Method, UnverifiedClaims
 from ..settings import Settings
-from .calls import identify, perform
+from .calls import app_user_connection, identify, perform
 
 if TYPE_CHECKING:
     from .._async.client import AsyncBase44
@@ -128,14 +128,15 @@ class Base44(Opaque):
 
         Raises:
             ServiceRoleUnavailableError: there is no service token for this request.
+            Base44Error: what came in is malformed or contradicts the settings.
         """
         wire.service_token(self._context.caller)
         return ServiceRole(self._context)
 
     def user(self) -> AppUser | None:
-        """The signed-in app user, as the platform answers for this token; `None` for an anonymous visitor.
+        """The signed-in app user, verified as `Settings.verification` says; `None` for an anonymous visitor.
 
-        The answer is remembered for `Settings.identity_ttl` seconds, for this token only.
+        The platform's answer is remembered for `Settings.identity_ttl` seconds, for this token only.
 
         Raises:
             AuthenticationError: the token is malformed, expired, refused, of another app or of no active user.
@@ -150,12 +151,14 @@ class Base44(Opaque):
             connector: a name from `app_user_connectors`, or a connector ID.
 
         Raises:
-            LookupError: no guard of this request asked for the connector.
+            LookupError: no guard of this request asked for the connector, or over a minute ago: a stream can go on for
+                hours, and tokens end.
         """
         connection = self._context.recall(self._context.engine.settings.connector_id(connector))
         if connection is None:
             raise LookupError(
-                f"No guard fetched {connector!r} for this request: add app_user_connected({connector!r})."
+                f"No guard fetched {connector!r} for this request within the last minute: add "
+                f"app_user_connected({connector!r}), or, in what goes on for longer, get_current_app_user_connection."
             )
         return connection
 
@@ -221,7 +224,7 @@ class ConnectorsModule(Opaque):
         at_hand = self._context.recall(connector_id)
         if at_hand is not None:
             return at_hand
-        return perform(self._context, wire.get_current_app_user_connection(self._context.caller, connector_id))
+        return app_user_connection(self._context, connector_id)
 
     def call_api(
         self,
@@ -252,6 +255,7 @@ class ConnectorsModule(Opaque):
             NotFoundError: the connector is not set up.
             CreditsExhaustedError: the workspace has no credits left.
             RequestTimeoutError, RequestFailedError: the provider may have executed the call all the same.
+            TypeError, ValueError: `path`, `method` or `body` cannot be sent.
         """
         check_identifier(integration_type, "integration_type")
         call = wire.call_api(

@@ -8,10 +8,9 @@ from .. import _wire as wire
 from .._claims import dead_reason
 from .._context import Context
 from .._gather import gather
-from .._values import AppUser, Connection, ConnectorID
+from .._values import AppUser, Connection
 from ..errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
-from .calls import identify
-from .client import Base44
+from .calls import app_user_connection, identify
 
 
 def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
@@ -37,9 +36,11 @@ def admit(context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
     def identified() -> AppUser | Connection:
         return identify(context)
 
+    # Of tokens that nobody has verified yet there can be any number: they take no known user's place.
+    gate = context.engine.identity_gate if remembered is None else None
+
     def connect(connector: str) -> AppUser | Connection:
-        service = Base44._for(context).as_service_role
-        return service.connectors.get_current_app_user_connection(ConnectorID(connector))
+        return context.recall(connector) or app_user_connection(context, connector, gate=gate)
 
     user, *found = gather(identified, *(partial(connect, identifier) for identifier in identifiers))
     if isinstance(user, Base44Error):

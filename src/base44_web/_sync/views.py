@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
+from urllib.parse import quote
 
 from .._context import Context
 from .._fields import is_bearer_token
+from .._identity import status_key
 from .._incoming import MAX_TOKEN_LENGTH, caller_with, require_same_origin
 from .._replies import Reply, json_reply, refuse, told
 from .._secret import Secret
 from .._session import clear_cookie
 from .._values import AppUser
 from .._views import (
-    NO_TOKEN,
+    NO_TOKEN_IN_BODY,
     NOT_SET_UP,
     STILL_CONNECTED,
     Ask,
@@ -25,6 +28,7 @@ from .._views import (
     to_provider,
 )
 from ..errors import AlreadyConnectedError, Base44Error, NotConnectedError, NotFoundError
+from .calls import together
 from .client import Base44
 from .guard import admit
 
@@ -97,30 +101,44 @@ def _status(context: Context, ask: Ask) -> Reply:
     user = admit(context)
     if not ask.is_of(user):
         return other_user(ask)
-    # Pages ask again and again: the platform is asked once a second.
-    statuses = context.engine.statuses
-    connected = statuses.recall(context.caller, ask.connector)
-    if connected is None:
-        connected = (_look(context, ask))[1]
-        statuses.remember(context.caller, ask.connector, connected=connected)
-    return json_reply(200, {"connected": connected})
+    key = status_key(context.caller, user, ask.connector)
+    statuses, asked = context.engine.statuses, time.monotonic()
+    said = statuses.recall(key)
+    if said is None:
+
+        def look() -> bool | Base44Error:
+            outcome: bool | Base44Error
+            try:
+                outcome = (_look(context, ask))[1]
+            except Base44Error as error:
+                outcome = error.again()
+            statuses.remember(key, outcome, asked=asked)
+            return outcome
+
+        said = together(context, key, look, end=asked + context.engine.settings.timeout)
+    if isinstance(said, Base44Error):
+        raise said.again()
+    return json_reply(200, {"connected": said})
 
 
 def _disconnect(context: Context, ask: Ask) -> Reply:
-    if not ask.is_of(admit(context)):
+    user = admit(context)
+    if not ask.is_of(user):
         return other_user(ask)
-    context.engine.statuses.forget(context.caller, ask.connector)
     found = True
     try:
         Base44._for(context).connectors.disconnect_app_user(ask.connector)
     except NotFoundError:
         found = False
+    finally:
+        context.engine.statuses.forget(status_key(context.caller, user, ask.connector))
     # Nothing was connected; or the platform means something else by its 404. Only the token route tells.
     if not found and (_look(context, ask))[1]:
         logger.error("The platform did not disconnect %r: it says 404, and gives its token.", ask.connector)
         return told(STILL_CONNECTED, ask.visit, {"Retry-After": "5"})
     if ask.visit.navigation:
-        return back(ask.visit.links.path("connect", ask.connector) or ask.visit.home)
+        page, after = ask.visit.links.path("connect", ask.connector) or ask.visit.home, ask.next()
+        return back(page if after == ask.visit.home else f"{page}?next={quote(after, safe='/')}")
     return json_reply(200, {"connected": False})
 
 
@@ -128,7 +146,7 @@ def _session(context: Context, ask: Ask) -> Reply:
     require_same_origin(context.incoming, context.engine.settings)
     tokens = [Secret(token) for token in ask.form.get("token", [])]
     if len(tokens) != 1 or len(tokens[0].reveal()) > MAX_TOKEN_LENGTH or not is_bearer_token(tokens[0].reveal()):
-        return told(NO_TOKEN, ask.visit)
+        return told(NO_TOKEN_IN_BODY, ask.visit)
     caller = caller_with(context.incoming, context.engine.settings, tokens[0])
     admit(context.for_caller(caller))
     assert context.engine.seal is not None

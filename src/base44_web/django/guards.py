@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
-from asgiref.sync import iscoroutinefunction
+from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest, HttpResponse
 from django.template.exceptions import TemplateDoesNotExist
@@ -19,11 +19,11 @@ from django.urls import NoReverseMatch, get_script_prefix, reverse
 from .._async.guard import admit as admit_awaiting
 from .._guards import check_connectors, check_function, is_awaiting, mark
 from .._pages import render
-from .._replies import Reply, Visit, mounted_path, refuse
+from .._replies import Reply, Visit, mounted_path, path_and_query, quoted, refuse
 from .._sync.guard import admit
 from ..errors import Base44Error, MiddlewareMissingError
 from ..settings import Settings
-from .request import get_base44
+from .request import full_path, get_base44
 
 V = TypeVar("V", bound=Callable[..., Any])
 
@@ -60,10 +60,12 @@ def _guard(view: V, connectors: tuple[str, ...]) -> V:
     check_function(view)
 
     async def awaiting(request: HttpRequest, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        context = get_base44(request)._context
         try:
-            await admit_awaiting(get_base44(request)._context, connectors)
+            await admit_awaiting(context, connectors)
         except Base44Error as error:
-            return _refusal(error, request)
+            # In a thread: a template of the project's may ask the database.
+            return await sync_to_async(_refusal)(error, request)
         answer = view(*args, **kwargs)
         return await answer if inspect.isawaitable(answer) else answer
 
@@ -82,8 +84,9 @@ def _guard(view: V, connectors: tuple[str, ...]) -> V:
         request = _request(args)
         if _is_async_dispatch(view) or _in_event_loop():
             return awaiting(request, args, kwargs)
+        context = get_base44(request)._context
         try:
-            admit(get_base44(request)._context, connectors)
+            admit(context, connectors)
         except Base44Error as error:
             return _refusal(error, request)
         return view(*args, **kwargs)
@@ -120,8 +123,6 @@ def _in_event_loop() -> bool:
 
 
 def _refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
-    if isinstance(error, MiddlewareMissingError):
-        raise error
     reply = refuse(error, visit_of(request), guarded=True)
     assert reply is not None
     return response(reply, request)
@@ -139,7 +140,8 @@ def visit_of(request: HttpRequest) -> Visit:
     """What a reply depends on."""
     context = get_base44(request)._context
     settings = context.engine.settings
-    return Visit(context.incoming, request.get_full_path(), _Links(settings), settings, home=get_script_prefix())
+    here = path_and_query(full_path(request), request.META.get("QUERY_STRING", ""))
+    return Visit(context.incoming, here, _Links(settings), settings, home=quoted(get_script_prefix()))
 
 
 @dataclass(frozen=True, slots=True)

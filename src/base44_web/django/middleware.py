@@ -15,7 +15,6 @@ from django.http import HttpResponse, HttpResponseBase
 from django.utils.module_loading import import_string
 
 from .._engine import Engine
-from .._environ import TRUST_UNDER_WSGI
 from .._fields import framework_keys
 from .._replies import Reply
 from .._resolver import Engines, SettingsResolver
@@ -24,7 +23,7 @@ from ..settings import Settings
 from .guards import answer
 from .guards import response as to_response
 from .relay import refusal_of
-from .request import ENGINE, INCOMING, engines, incoming_of, take_out_of_request
+from .request import ENGINE, INCOMING, engines, full_path, incoming_of, take_out_of_request
 
 if TYPE_CHECKING:
     from .._relay import Relay
@@ -56,22 +55,20 @@ class Base44Middleware:
 
     def __init__(self, get_response: Callable[[DjangoHttpRequest], Any]) -> None:
         self.get_response = get_response
+        # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
+        self._is_async: bool = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         problem = None
         try:
-            self._engines = Engines(load_settings(), self.transport)
+            self._engines = Engines(load_settings(), self.transport, wsgi=not self._is_async)
         except ConfigurationError as error:
             problem = error.message
         if problem is not None:
             raise DjangoConfigurationError(problem)
-        # Not inspect's: Python 3.11 knows asgiref's mark only through asgiref.
-        self._is_async: bool = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         if self._is_async:
             markcoroutinefunction(self)
         only = self._engines.only
         # With one app, and no headers to look at, each request gets this number, and no more is done.
         self._key = 0 if only is None or only.settings.platform_headers != "ignore" else _number_of(only)
-        if only is not None and only.settings.platform_headers == "trust" and not self._is_async:
-            logger.warning(TRUST_UNDER_WSGI)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._key == 0:
@@ -84,7 +81,7 @@ class Base44Middleware:
         attributes = request.__dict__
         engine = self._engines.only
         if engine is None:
-            found = self._engines.find(incoming_of(request), request.path)
+            found = self._engines.find(incoming_of(request), full_path(request))
             if isinstance(found, Reply):
                 return self._answer(to_response(found, request))
             engine = found
@@ -136,7 +133,11 @@ def load_settings() -> Settings | SettingsResolver:
     if any(not isinstance(name, str) or name != name.upper() for name in values):
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
     named: Mapping[str, Any] = {str(name): value for name, value in values.items()}
-    if set(named) == {"RESOLVER"}:
+    if "RESOLVER" in named:
+        if len(named) > 1:
+            raise ConfigurationError(
+                "RESOLVER in the setting BASE44 must be its only key: each app's Settings have the rest."
+            )
         resolver: object = import_string(str(named["RESOLVER"]))
         if not isinstance(resolver, SettingsResolver):
             raise ConfigurationError("RESOLVER in the setting BASE44 must be the path of a SettingsResolver.")

@@ -12,7 +12,7 @@ from .._incoming import Incoming
 from .._relay import Relay
 from ..errors import ConfigurationError
 from .guards import response
-from .request import INCOMING
+from .request import INCOMING, full_path
 
 
 def refusal_of(relay: Relay, request: HttpRequest) -> HttpResponse | None:
@@ -21,7 +21,7 @@ def refusal_of(relay: Relay, request: HttpRequest) -> HttpResponse | None:
     if relay.is_bare(incoming):
         return None
     query: str = request.META.get("QUERY_STRING", "")
-    reply = relay.check(incoming, path=request.path, query=query, body=_body(relay, request))
+    reply = relay.check(incoming, path=full_path(request), query=query, body=_body(relay, request))
     return None if reply is None else response(reply, request)
 
 

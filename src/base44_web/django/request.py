@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest as DjangoHttpRequest
+from django.urls import get_script_prefix
 
 from .._context import Context
 from .._engine import Engine
@@ -33,6 +34,8 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
     Raises:
         MiddlewareMissingError: the middleware is not installed, or comes later than what asks.
     """
+    # The Django REST framework's requests have Django's own in them.
+    request = getattr(request, "_request", request)
     attributes = request.__dict__
     client: Base44 | None = attributes.get(_CLIENT)
     if client is None:
@@ -48,6 +51,11 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
         context = Context(engine, incoming, loop_per_request=loop_per_request)
         client = attributes[_CLIENT] = Base44._for(context)
     return client
+
+
+def full_path(request: DjangoHttpRequest) -> str:
+    """A request's decoded path, with the mount: under ASGI Django's own lacks what the proxy took away."""
+    return get_script_prefix().rstrip("/") + request.path_info
 
 
 def incoming_of(request: DjangoHttpRequest) -> Incoming:

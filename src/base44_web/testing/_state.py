@@ -42,10 +42,6 @@ class State:
             row: sqlite3.Row | None = self._db.execute(query, values).fetchone()
             return row
 
-    def all(self, query: str, *values: object) -> list[sqlite3.Row]:
-        with self._lock:
-            return self._db.execute(query, values).fetchall()
-
     def setting(self, name: str, default: str) -> str:
         """A value kept from the first time it was asked for."""
         self.one("INSERT OR IGNORE INTO settings VALUES (?, ?)", name, default)

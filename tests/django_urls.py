@@ -7,6 +7,7 @@ from typing import Any
 
 from django.http import HttpResponse, JsonResponse
 from django.urls import include, path
+from django.utils.asyncio import async_unsafe
 from django.utils.decorators import method_decorator
 from django.views import View
 
@@ -16,6 +17,16 @@ from tests.drivers import escape_async, escape_sync, guarded_async, guarded_sync
 
 class Middleware(Base44Middleware):
     transport: Any = None
+
+
+@async_unsafe
+def _ask() -> str:
+    return "asked"
+
+
+def asks_the_database(request: HttpRequest) -> dict[str, str]:
+    """A context processor; what it calls refuses to run on an event loop, as Django's database does."""
+    return {"asked": _ask()}
 
 
 def run(request: HttpRequest) -> JsonResponse:

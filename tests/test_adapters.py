@@ -452,6 +452,23 @@ def test_connect_and_disconnect_go_to_the_apps_own_origin(driver_name: str, emul
         driver.close()
 
 
+def test_a_django_resolver_stands_alone() -> None:
+    pytest.importorskip("django")
+    from tests.drivers import configure_django
+
+    configure_django()
+    from django.test import override_settings
+
+    from base44_web.django.middleware import load_settings
+
+    for given, message in (
+        ({"RESOLVER": "tests.test_several_apps.resolver", "APP_ID": "a"}, "only key"),
+        ({"RESOLVER": "tests.drivers.plain"}, "SettingsResolver"),
+    ):
+        with override_settings(BASE44=given), pytest.raises(ConfigurationError, match=message):
+            load_settings()
+
+
 @pytest.mark.parametrize(
     ("name", "warns"), [("flask-sync", True), ("django-wsgi-sync", True), ("starlette-async", False)]
 )

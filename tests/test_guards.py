@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx2
@@ -702,3 +703,143 @@ def test_a_forged_host_changes_nothing(driver: Driver, emulator: Emulator) -> No
         answer = get(driver, "/guarded", [*headers, *forged, *NAVIGATION])
         assert "evil" not in answer.headers.get("location", "")
         assert "evil" not in get(driver, "/guarded", [*headers, *forged]).text
+
+
+def test_guards_above_their_route_without_a_lifespan(settings: Settings) -> None:
+    """Servers may send no lifespan, mounted apps get none, and with a resolver there are no settings at start-up."""
+    testclient = pytest.importorskip("fastapi.testclient")
+    from fastapi import FastAPI
+    from starlette.requests import Request
+
+    from base44_web import SettingsResolver
+    from base44_web.starlette import Base44Middleware, app_user_required
+
+    def site(source: Any) -> FastAPI:
+        app = FastAPI()
+        app.add_middleware(Base44Middleware, settings=source)
+
+        @app_user_required
+        @app.get("/me")
+        def view(request: Request) -> str:
+            raise AssertionError("the guard was left out")
+
+        return app
+
+    resolver = SettingsResolver(lambda arrival: settings)
+    around = FastAPI()
+    around.mount("/sub", site(settings))
+    for app, path in ((site(settings), "/me"), (site(resolver), "/me"), (around, "/sub/me")):
+        client = testclient.TestClient(app)  # without `with`, it sends no lifespan
+        for _ in range(2):
+            with pytest.raises(ConfigurationError, match="below the route"):
+                client.get(path)
+    assert "below the route" in start_up(site(resolver))["message"]
+
+
+def test_a_service_token_that_is_refused_in_a_view(make: Any, emulator: Emulator) -> None:
+    """It is not for the visitor to sign in again."""
+    headers = signed_in(emulator)
+    driver = make(service_token="wrong")
+    assert get(driver, "/me", headers).status_code == 200
+    call = encode_call("service", "get_current_app_user_connection", ("calendar",), {})
+    if driver.name.startswith(("starlette", "fastapi")):
+        with pytest.raises(Base44Error):
+            get(driver, "/escape", [*headers, *call], "POST")
+    else:
+        assert get(driver, "/escape", [*headers, *call], "POST").status_code == 500
+
+
+def test_errors_of_a_client_made_by_hand_are_not_the_visitors(settings: Settings, emulator: Emulator) -> None:
+    from base44_web import Base44
+
+    user = emulator.add_user("bot@test.example")
+    for token, call in (
+        ("a.b.c", "connect_app_user"), (emulator.sign_in(user, lifetime=-5), "get_current_app_user_connection"),
+        (emulator.sign_in(user), "get_current_app_user_connection"), ("opaque", "user"),
+    ):  # fmt: skip
+        with Base44(settings=settings, token=token) as base44:
+            module = base44.connectors if call == "connect_app_user" else base44.as_service_role.connectors
+            made = base44.user if call == "user" else partial(getattr(module, call), "calendar")
+            with pytest.raises(Base44Error) as caught:
+                made()
+        assert not caught.value.visitor, call
+
+
+@pytest.mark.parametrize(("method", "navigation"), [("GET", True), ("HEAD", True), ("POST", False), ("PUT", False)])
+def test_what_counts_as_going_to_a_page(settings: Settings, method: str, navigation: bool) -> None:
+    from base44_web._incoming import Incoming
+    from base44_web._replies import Visit
+
+    for headers in (NAVIGATION, [("accept", "text/html")]):
+        visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
+        assert visit.navigation is navigation
+
+
+def test_a_connection_at_hand_ends(settings: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from base44_web import Base44, _context
+
+    token = signed_in(emulator)[0][1].removeprefix("Bearer ")
+    emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+    from base44_web._sync.guard import admit
+
+    with Base44(settings=settings, token=token) as base44:
+        admit(base44._context, ("calendar",))
+        assert base44.connection("calendar").access_token
+        monkeypatch.setattr(_context.time, "monotonic", lambda now=_context.time.monotonic: now() + 61)
+        with pytest.raises(LookupError, match="get_current_app_user_connection"):
+            base44.connection("calendar")
+
+
+def test_the_django_rest_framework(emulator: Emulator, settings: Settings) -> None:
+    pytest.importorskip("rest_framework")
+    from tests.drivers import configure_django
+
+    configure_django()
+    from django.test import RequestFactory, override_settings
+    from django.utils.decorators import method_decorator
+    from rest_framework.decorators import api_view
+    from rest_framework.response import Response
+    from rest_framework.views import APIView
+
+    from base44_web.django import Base44Middleware, app_user_connected, app_user_required, get_base44
+
+    def answer(request: Any) -> Response:
+        assert get_base44(request) is request.base44
+        return Response({"email": request.base44.user().email})
+
+    class Bare(APIView):
+        authentication_classes: tuple[Any, ...] = ()
+        permission_classes: tuple[Any, ...] = ()
+
+    @method_decorator(app_user_required, name="dispatch")
+    class Dispatch(Bare):
+        def get(self, request: Any) -> Response:
+            return answer(request)
+
+    class Method(Bare):
+        @method_decorator(app_user_connected("calendar"))
+        def get(self, request: Any) -> Response:
+            return answer(request)
+
+    def plain(request: Any) -> Response:
+        return answer(request)
+
+    def bare(view: Any) -> Any:
+        view.cls.authentication_classes = view.cls.permission_classes = ()
+        return view
+
+    above = app_user_required(bare(api_view(["GET"])(plain)))
+    below = bare(api_view(["GET"])(app_user_required(plain)))
+    ada = emulator.add_user("ada@test.example")
+    emulator.connect(ada, CALENDAR_ID)
+    good = {"authorization": f"Bearer {emulator.sign_in(ada)}"}
+    given = {name.upper(): value for name, value in settings._given.items() if value is not None}
+    for view in (Dispatch.as_view(), Method.as_view(), above, below):
+        with override_settings(BASE44=given, REST_FRAMEWORK={"UNAUTHENTICATED_USER": None}):
+            chain = Base44Middleware(lambda request, view=view: view(request))  # type: ignore[misc]
+            refused = chain(RequestFactory().get("/"))
+            found = chain(RequestFactory().get("/", headers=good))
+        assert refused.status_code == 401
+        assert refused.headers["www-authenticate"] == "Bearer"
+        assert found.status_code == 200
+        assert found.data == {"email": "ada@test.example"}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import json
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,8 +37,8 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver
 
 crypto = pytest.importorskip("cryptography")
-from cryptography.hazmat.primitives import serialization  # noqa: E402
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa  # noqa: E402
+from cryptography.hazmat.primitives import hashes, serialization  # noqa: E402
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa  # noqa: E402
 
 SECRET = "an hmac secret of more than 32 bytes!"
 
@@ -166,6 +168,7 @@ def encoded(value: object) -> str:
     return base64.urlsafe_b64encode(text.encode("utf-8", "surrogateescape")).rstrip(b"=").decode()
 
 
+TWICE = '{"sub": "a", "sub": "b"}'
 DEAD = {
     "no JWT": "opaque",
     "two parts": "a.b",
@@ -174,6 +177,7 @@ DEAD = {
     "a header that is no object": f"{encoded([])}.{encoded({})}.x",
     "a payload that is no object": f"{encoded({})}.{encoded('1')}.x",
     "deeply nested": f"{encoded({})}.{encoded('[' * 3000)}.x",
+    "a name twice": f"{encoded({})}.{encoded(TWICE)}.x",
     "not UTF-8": f"{encoded({})}.gICA.x",
     "expired": f"{encoded({})}.{encoded({'exp': 1})}.x",
     "dots": "." * 8000,
@@ -220,6 +224,82 @@ def test_forged_tokens_leave_known_users_alone(settings: Settings, emulator: Emu
     assert set(statuses) <= {401, 503}
     assert 401 in statuses
     driver.close()
+
+
+def test_forged_tokens_at_a_guard_leave_known_users_alone(settings: Settings, emulator: Emulator) -> None:
+    """Each would cost a call with the service token, too: those wait elsewhere than a known user's."""
+    from base44_web._async.guard import admit
+
+    known = emulator.add_user("ada@test.example")
+    emulator.connect(known, CALENDAR_ID)
+    tokens = [jwt.encode({"sub": "x", "n": n}, SECRET, algorithm="HS256") for n in range(300)]
+
+    async def main() -> None:
+        engine = Engine(fresh(settings, timeout=60))
+        origin = settings.server_url
+
+        def context(token: str) -> Context:
+            service = Secret(emulator.service_token)
+            return Context(engine, Caller(emulator.app_id, origin, origin, token=Secret(token), service_token=service))
+
+        ada = emulator.sign_in(known)
+        await admit(context(ada), ("calendar",))
+        emulator.fault(Fault(delay=0.3), times=None)
+        flood = [asyncio.create_task(admit(context(token), ("calendar",))) for token in tokens]
+        while len(emulator.requests) < 10:
+            await asyncio.sleep(0.01)
+        assert engine.gate._inside == 0
+        assert (await admit(context(ada), ("calendar",))).id == known.id
+        assert not any(task.done() and not task.exception() for task in flood)
+        assert sum(task.done() for task in flood) < 100
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+        await engine.aclose()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("part", ["app_id", "server_url", "data_env", "token"])
+def test_what_is_remembered_is_of_one_app_server_and_environment(
+    settings: Settings, emulator: Emulator, part: str
+) -> None:
+    ada = emulator.add_user("ada@test.example")
+    engine = Engine(fresh(settings, max_retries=0))
+    origin = settings.server_url
+    caller = Caller(emulator.app_id, origin, origin, token=Secret(emulator.sign_in(ada)))
+    assert Base44._for(Context(engine, caller)).user() == ada
+    assert Base44._for(Context(engine, caller)).user() == ada
+    assert me_calls(emulator) == 1
+    elsewhere = origin.replace("127.0.0.1", "localhost")
+    changed = {
+        "app_id": "another",
+        "server_url": elsewhere,
+        "data_env": "dev",
+        "token": Secret(emulator.sign_in(ada) + "x"),
+    }
+    other = Base44._for(Context(engine, replace(caller, **{part: changed[part]})))  # type: ignore[arg-type]
+    calls = len(emulator.requests)
+    with contextlib.suppress(Base44Error):
+        assert other.user() == ada
+        assert part in ("server_url", "data_env")
+    assert len(emulator.requests) == calls + 1
+    engine.close()
+
+
+def test_memories_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_identity, "_MOST", 10)
+    users, statuses = _identity.KnownUsers(60), _identity.Statuses()
+    user = AppUser.from_record({"id": "u", "app_id": "a"})
+    known = Caller("a", "https://a", "https://a", token=Secret("known"))
+    users.remember(known, user)
+    for n in range(100):
+        forged = Caller("a", "https://a", "https://a", token=Secret(str(n)))
+        users.remember(forged, AuthenticationError("no"))
+        statuses.remember((n,), True, asked=time.monotonic())
+        statuses.forget((n, "x"))
+    assert users.recall(known) == user  # refused tokens take no user's place
+    assert (len(users._refused), len(statuses._known), len(statuses._ended)) == (10, 10, 10)
 
 
 def test_who_comes_when_too_many_wait_is_told_at_once(settings: Settings, emulator: Emulator) -> None:
@@ -328,6 +408,14 @@ def forged(header: dict[str, Any], payload: dict[str, Any], key: bytes | None) -
     return f"{signing}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
 
 
+def twice(payload: dict[str, Any]) -> str:
+    """Well signed, and with two subjects."""
+    text = json.dumps(payload).replace("{", '{"sub": "somebody", ', 1)
+    signing = f"{encoded({'alg': 'RS256', 'typ': 'JWT'})}.{encoded(text)}"
+    signature = RSA.sign(signing.encode(), padding.PKCS1v15(), hashes.SHA256())
+    return f"{signing}.{base64.urlsafe_b64encode(signature).rstrip(b'=').decode()}"
+
+
 def public_octets(encoding: Any, form: Any) -> bytes:
     octets: bytes = RSA.public_key().public_bytes(encoding, form)
     return octets
@@ -372,6 +460,7 @@ REFUSED: dict[str, Callable[[], str]] = {
     "another key": lambda: signed(claims(), OTHER_RSA),
     "kid that is a list": lambda: forged({"alg": "RS256", "kid": ["a"]}, claims(), b"x"),
     "sub that is a number": lambda: forged({"alg": "RS256"}, claims(sub=7), b"x"),
+    "a name twice": lambda: twice(claims()),
     "changed": lambda: signed(claims())[:-6] + "AAAAAA",
 }
 
@@ -564,6 +653,57 @@ def test_rotation_and_failed_refreshes(jwks: Settings, emulator: Emulator, monke
     serve_keys(emulator, jwk(OTHER_RSA, "two"))
     assert user("two", OTHER_RSA)
     assert not user("one", RSA)
+    engine.close()
+
+
+def test_a_fetch_of_keys_that_hangs(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose key is there waits for nobody's fetch; whose key is not is told that the platform fails."""
+    from base44_web import _keys
+
+    async def main() -> None:
+        engine = Engine(fresh(jwks, identity_ttl=0, timeout=2, max_retries=0))
+
+        async def user(kid: str) -> Any:
+            token = signed(claims(jti=str(time.monotonic())), RSA, "RS256", kid=kid)
+            caller = Caller(emulator.app_id, "", "", token=Secret(token))
+            return await AsyncBase44._for(Context(engine, caller)).user()
+
+        assert await user("one")
+        monkeypatch.setattr(_keys, "_FRESH", -1.0)  # from now on what is there is too old
+        monkeypatch.setattr(_keys, "_COOLDOWN", 0.0)
+        serve_keys(emulator, jwk(RSA, "one"), delay=30)
+        leader = asyncio.create_task(user("one"))
+        while jwks_calls(emulator) < 2:
+            await asyncio.sleep(0.01)
+        for _ in range(5):
+            assert await user("one")
+        assert not leader.done()
+        assert await leader
+        with pytest.raises(ServerError):
+            await user("two")
+        await engine.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_key_that_has_gone_is_forgotten(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    from base44_web import _keys
+
+    monkeypatch.setattr(_keys, "_COOLDOWN", 0.0)
+    old = signed(claims(), RSA, "RS256", kid="one")
+    engine = Engine(jwks)
+
+    def user(token: str) -> Any:
+        return Base44._for(Context(engine, Caller(emulator.app_id, "", "", token=Secret(token)))).user()
+
+    assert user(old)
+    serve_keys(emulator, jwk(RSA, "one"), jwk(OTHER_RSA, "two"))
+    assert user(signed(claims(), OTHER_RSA, "RS256", kid="two"))
+    assert user(old)
+    serve_keys(emulator, jwk(OTHER_RSA, "three"))
+    assert user(signed(claims(), OTHER_RSA, "RS256", kid="three"))
+    with pytest.raises(AuthenticationError):
+        user(old)
     engine.close()
 
 

@@ -80,6 +80,27 @@ def test_starlette(settings: Settings, headers: dict[str, str], within: str, roo
     assert f'data-next="{root_path}/"' in page.text
 
 
+def test_paths_that_are_not_ascii(settings: Settings, headers: dict[str, str]) -> None:
+    pytest.importorskip("starlette")
+    quoted = "/%D0%BF%D1%80%D0%B8"
+    answer = ask(starlette_site(settings, within="/при"), "/größe/при/guarded", headers | NAVIGATION, "/größe")
+    assert answer.headers["location"].startswith(f"/gr%C3%B6%C3%9Fe{quoted}/deep/base44/connect/calendar?next=")
+    page = ask(starlette_site(settings, within="/при"), "/при/deep/base44/connect/calendar", headers | NAVIGATION)
+    assert f'action="{quoted}/deep/base44/connect/calendar?user=' in page.text
+
+
+def test_apps_side_by_side_have_their_own_views(settings: Settings, headers: dict[str, str]) -> None:
+    pytest.importorskip("starlette")
+    from starlette.applications import Starlette
+    from starlette.routing import Mount
+
+    sites = [Mount(path, app=starlette_site(settings, prefix="/base44")) for path in ("/a", "/b")]
+    for app, root in ((Starlette(routes=sites), ""), (Starlette(routes=[Mount("/root", routes=sites)]), "/root")):
+        for path in ("/a", "/b"):
+            answer = ask(app, f"{root}{path}/guarded", headers)
+            assert answer.json()["connect_url"] == f"{root}{path}/base44/connect/calendar"
+
+
 def test_fastapi_root_path_and_router(settings: Settings, headers: dict[str, str]) -> None:
     pytest.importorskip("fastapi")
     from fastapi import FastAPI
@@ -147,6 +168,24 @@ def test_django_script_name(settings: Settings, headers: dict[str, str]) -> None
     assert 'data-next="/root/"' in page
 
 
+@pytest.mark.parametrize("sent", ["", "/root"])
+def test_django_root_path(settings: Settings, headers: dict[str, str], sent: str) -> None:
+    """Under ASGI some proxies take the root path away, and some pass it on."""
+    pytest.importorskip("django")
+    from django.urls import set_script_prefix
+
+    from tests.drivers import Driver
+
+    driver = Driver("django-asgi-async", settings)
+    answer = ask(driver.app, f"{sent}/async/guarded", headers | NAVIGATION, "/root")
+    page = ask(driver.app, f"{sent}/base44/connect/calendar?next=//e", headers | NAVIGATION, "/root").text
+    driver.close()
+    set_script_prefix("/")
+    assert answer.headers["location"] == "/root/base44/connect/calendar?next=/root/async/guarded"
+    assert 'action="/root/base44/connect/calendar?user=' in page
+    assert 'data-next="/root/"' in page
+
+
 # --- templates
 
 
@@ -188,6 +227,30 @@ def test_flask_templates(settings: Settings, headers: dict[str, str], tmp_path: 
     answer = app.test_client().get("/base44/connect/calendar?next=/x", headers=headers | NAVIGATION)
     assert EXPECTED in answer.text
     assert app.test_client().get("/base44/connect/calendar", headers=NAVIGATION).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["django-asgi-async", "django-wsgi-async", "django-wsgi-sync"])
+def test_django_templates_that_ask_the_database(settings: Settings, tmp_path: Path, name: str) -> None:
+    """As `{{ user }}` of Django's own context processor does; no database is to be asked on an event loop."""
+    pytest.importorskip("django")
+    from django.test import override_settings
+
+    from tests.drivers import Driver, configure_django
+
+    configure_django()
+    (tmp_path / "base44_web").mkdir()
+    (tmp_path / "base44_web" / "message.html").write_text("Mine: {{ asked }}")
+    backend = {
+        "BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [tmp_path],
+        "OPTIONS": {"context_processors": ["tests.django_urls.asks_the_database"]},
+    }  # fmt: skip
+    with override_settings(TEMPLATES=[backend]):
+        driver = Driver(name, settings)
+        answer = driver.request("GET", "/me", list(NAVIGATION.items()))
+        guarded = driver.request("GET", "/guarded", list(NAVIGATION.items()))
+        driver.close()
+    for page in (answer, guarded):
+        assert (page.status_code, page.text) == (401, "Mine: asked")
 
 
 def test_django_templates(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:

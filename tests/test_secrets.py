@@ -192,6 +192,16 @@ def test_settings_that_are_wrong(fields: dict[str, Any], monkeypatch: pytest.Mon
     frames_are_clean(caught.value)
 
 
+@pytest.mark.parametrize("name", ["session_secret", "verification_key", "relay_keys", "replay_store"])
+def test_secrets_that_are_no_text(name: str) -> None:
+    """An octet of the environment that is no UTF-8 arrives as half a surrogate, which nothing can encode."""
+    secret = f"{CANARY * 3}\udce9"
+    given: Any = {"k1": secret} if name == "relay_keys" else secret
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        Base44(settings=Settings(app_id="a", **{name: given}))
+    frames_are_clean(caught.value)
+
+
 def test_headers_of_http2_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:
     """hpack logs each header it encodes; a client of the user's can speak HTTP/2."""
     hpack = pytest.importorskip("hpack")

@@ -279,3 +279,24 @@ def test_a_port_that_is_taken() -> None:
 def test_the_command_is_installed() -> None:
     done = subprocess.run(["base44-web", "--help"], capture_output=True, text=True, timeout=30)
     assert "demo" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("server", "driver"),
+    [("gunicorn", "flask-sync"), ("gunicorn", "django-wsgi-sync"), ("uvicorn", "django-asgi-async"),
+     ("uvicorn", "fastapi-async")],
+)  # fmt: skip
+def test_refusals_have_the_headers_of_cors(
+    server: str, driver: str, emulator: Emulator, platform: str, tmp_path: Path
+) -> None:
+    """flask-cors, django-cors-headers and Starlette's middleware see what guards and escaped errors are answered with."""
+    needs(server, driver)
+    pytest.importorskip({"flask": "flask_cors", "django": "corsheaders"}.get(driver.partition("-")[0], "starlette"))
+    environment = app_environment(emulator, platform, driver) | {"TEST_CORS_ORIGIN": "https://app.example"}
+    prefix = f"/{driver.rpartition('-')[2]}" if driver.startswith("django") else ""
+    call = encode_call("user", "connect_app_user", ("calendar",), {})
+    with serving(server, environment, tmp_path / "output") as (url, _), httpx2.Client(base_url=url) as client:
+        for path in ("/guarded", "/escape"):
+            answer = client.post(prefix + path, headers=[("origin", "https://app.example"), *call])
+            assert answer.status_code == 401
+            assert answer.headers["access-control-allow-origin"] == "https://app.example"

@@ -161,6 +161,18 @@ def test_resolvers_that_are_wrong(platforms: Any) -> None:
     assert len(found) == 1  # equal settings are one app
 
 
+@pytest.mark.parametrize("wsgi", [True, False])
+def test_trust_under_wsgi_is_warned_of(wsgi: bool, caplog: pytest.LogCaptureFixture) -> None:
+    from base44_web._incoming import Incoming
+    from base44_web._resolver import Engines
+
+    trusting = Settings(app_id="a", platform_headers="trust", allowed_api_urls=["https://base44.app"])
+    engines = Engines(SettingsResolver(lambda arrival: trusting), wsgi=wsgi)
+    for _ in range(2):
+        engines.find(Incoming("GET", []), "/")
+    assert caplog.text.count("drop both forms") == int(wsgi)
+
+
 def test_the_environment_is_one_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that the environment has for one app must not go to another's."""
     from base44_web._incoming import Incoming

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from collections.abc import Callable
@@ -323,6 +324,47 @@ def test_the_platform_is_asked_once_a_second(view: Views, emulator: Emulator, ad
     assert view("GET", "status/calendar", other).json() == {"connected": False}
 
 
+@pytest.mark.keeps_statuses
+def test_a_failing_platform_is_asked_once_a_second(view: Views, emulator: Emulator, bearer: Headers) -> None:
+    emulator.fault(Fault(status=500), path="*/token", times=None)
+    for _ in range(10):
+        check_problem(view("GET", "status/calendar", bearer), 503, "platform-unavailable")
+    assert sum(request.target.endswith("/token") for request in emulator.requests) <= 2
+
+
+@pytest.mark.keeps_statuses
+def test_statuses_asked_for_at_the_same_time(settings: Settings, emulator: Emulator, ada: AppUser) -> None:
+    """20 pages, of two sign-ins, and a platform that is slow: one call. And none that outlives a disconnect."""
+    driver = Driver("starlette-async", Settings(**{**settings._given, "timeout": 10}))
+    both = [[("authorization", f"Bearer {emulator.sign_in(ada, n=n)}")] for n in range(2)]
+    emulator.connect(ada, CALENDAR_ID)
+    for bearer in both:
+        driver.request("GET", "/me", bearer)
+    emulator.requests.clear()
+    emulator.fault(Fault(delay=0.5), path="*/token", times=None)
+
+    def tokens() -> int:
+        return sum(request.target.endswith("/token") for request in emulator.requests)
+
+    async def main() -> None:
+        asked = [driver.send("GET", "/base44/status/calendar", both[n % 2]) for n in range(20)]
+        answers = await asyncio.gather(*asked)
+        assert [answer.json() for answer in answers] == [{"connected": True}] * 20
+        assert tokens() == 1
+        await asyncio.sleep(1.1)
+        emulator.requests.clear()
+        late = asyncio.create_task(driver.send("GET", "/base44/status/calendar", both[0]))
+        while not tokens():
+            await asyncio.sleep(0.01)
+        assert (await driver.send("DELETE", "/base44/disconnect/calendar", both[1])).json() == {"connected": False}
+        assert (await late).json() == {"connected": True}  # it was, when it was asked
+        assert (await driver.send("GET", "/base44/status/calendar", both[0])).json() == {"connected": False}
+
+    assert driver._runner is not None
+    driver._runner.run(main())
+    driver.close()
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
 def test_disconnect(view: Views, emulator: Emulator, ada: AppUser, bearer: Headers, method: str) -> None:
     emulator.connect(ada, CALENDAR_ID)
@@ -337,6 +379,11 @@ def test_disconnect_without_scripts(view: Views, emulator: Emulator, ada: AppUse
     emulator.connect(ada, CALENDAR_ID)
     answer = view("POST", "disconnect/calendar", [*cookie, *NAVIGATION, FORM], f"user={ada.id}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/base44/connect/calendar")
+    emulator.connect(ada, CALENDAR_ID)
+    page = view("GET", "connect/calendar?next=/events%3Fa%3Db", [*cookie, *NAVIGATION]).text
+    assert '<input type="hidden" name="next" value="/events?a=b">' in page
+    answer = view("POST", "disconnect/calendar", [*cookie, *NAVIGATION, FORM], "next=/events%3Fa%3Db")
+    assert answer.headers["location"] == "/base44/connect/calendar?next=/events%3Fa%3Db"
 
 
 def test_a_disconnect_that_did_not_happen(

@@ -128,6 +128,7 @@ class AppUser:
         is_verified: whether the platform has verified the address; false with `"keys"`.
         app_id: the app.
         raw: the whole record, custom fields included, or the claims. They never override the typed fields.
+            Do not change it: while it is remembered, it is shared.
     """
 
     id: str

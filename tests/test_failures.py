@@ -15,6 +15,10 @@ from typing import Any
 import pytest
 
 from base44_web import AsyncBase44, Base44, Base44Error, HttpxTransports, Settings
+from base44_web._context import Context
+from base44_web._engine import Engine
+from base44_web._incoming import Caller
+from base44_web._secret import Secret
 from base44_web.testing import Emulator, Fault
 from tests.drivers import Driver
 
@@ -322,8 +326,8 @@ def test_an_answer_that_cannot_be_used_keeps_its_status(driver: Driver, emulator
 
 
 def test_a_refused_service_token_is_not_the_visitors_fault(emulator: Emulator, platform: str) -> None:
-    options = {"app_id": emulator.app_id, "server_url": platform, "token": "a.b.c"}
-    with Base44(**options, service_token="wrong") as base44:  # type: ignore[arg-type]
+    caller = Caller(emulator.app_id, platform, platform, token=Secret("a.b.c"), service_token=Secret("wrong"))
+    with Base44._for(Context(Engine(Settings(app_id=emulator.app_id, server_url=platform)), caller)) as base44:
         with pytest.raises(Base44Error) as shared:
             base44.as_service_role.connectors.get_connection("slack")
         with pytest.raises(Base44Error) as own:

@@ -90,7 +90,7 @@ class Base44Middleware:
         if self._engines is None:
             raise ConfigurationError(self._error or "")
         if not self._checked:  # by the lifespan: some servers send none, and none reaches a mounted app
-            self._check_guards(self._engines, scope)
+            self._check_guards(scope, None)
         engine = self._engines.only
         if engine is None:
             found = self._engines.find(incoming_of(scope), full_path(scope))
@@ -118,8 +118,7 @@ class Base44Middleware:
             send = _noting_accept(attached, send, _take_subprotocol(engine.settings, scope))
         await self.app(scope, receive, send)
 
-    def _check_guards(self, engines: Engines, scope: Scope) -> None:
-        settings = None if engines.only is None else engines.only.settings
+    def _check_guards(self, scope: Scope, settings: Settings | None) -> None:
         check_views(guarded_views(scope.get("app") or self.app), settings)
         self._checked = True
 
@@ -127,7 +126,7 @@ class Base44Middleware:
         engines, problem = self._engines, self._error
         if engines is not None:
             try:
-                self._check_guards(engines, scope)
+                self._check_guards(scope, None if engines.only is None else engines.only.settings)
             except ConfigurationError as error:
                 problem = error.message
         if engines is None or problem is not None:

@@ -40,7 +40,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-11", "_async/guard.py", "    if isinstance(user, Base44Error):\n        raise user", "    pass", "tests/test_guards.py -k bad_tokens"),
     ("E-12", "_identity.py", "min(self._ttl, expires - time.time())", "self._ttl", "tests/test_guards.py -k past_exp"),
     ("E-12", "_identity.py", "sha256(token.reveal().encode()).digest()", "token.reveal()[:20].encode()", "tests/test_guards.py -k past_exp"),
-    ("E-10", "_claims.py", "if len(found) < len(pairs):", "if False:", f"{ID} -k 'dead_tokens or refuse'"),
+    ("E-10", "_claims.py", "if len(found) < len(pairs):", "if False:", f"{ID} -k dead_tokens"),
     ("E-12", "_identity.py", "return caller.server_url, caller.app_id, caller.data_env, digest", "return caller.server_url, caller.data_env, digest", f"{ID} -k is_of_one_app"),
     ("E-12", "_identity.py", "return caller.server_url, caller.app_id, caller.data_env, digest", "return caller.app_id, caller.data_env, digest", f"{ID} -k is_of_one_app"),
     ("E-12", "_identity.py", "return caller.server_url, caller.app_id, caller.data_env, digest", "return caller.server_url, caller.app_id, digest", f"{ID} -k is_of_one_app"),

@@ -67,6 +67,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-23", "_guards.py", "        if _is_bare(view):", "        if False:", "tests/test_guards.py -k above_its"),
     ("E-23", "starlette.py", "if not self._checked:", "if False:", "tests/test_guards.py -k without_a_lifespan"),
     ("E-24", "_replies.py", 'return {"Cache-Control": "no-store", "Vary": VARY}', "return {}", "tests/test_guards.py -k no_token"),
+    ("E-24", "_context.py", "return self.was_read and self.engine.reads_cookies", "return False", f"{CK} -k caches"),
     # E-25: test_isolation.py has a proof of its own that it fails; cookies are held off twice (no jar, no build_request).
     ("E-21", "starlette.py", "if engine.relay is not None and not engine.relay.trusts(attached.judged):", "if engine.relay is not None and not outer:", f"{REL} -k mounted_app"),
     ("E-7", "_keys.py", "if self._settings.app_id is None and self._settings.app_claim is None:", "if False:", f"{ID} -k names_the_app"),

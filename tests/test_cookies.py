@@ -8,7 +8,7 @@ import pytest
 
 from base44_web import AuthenticationError, ConfigurationError, PermissionDeniedError, Settings
 from base44_web._incoming import Incoming, read_caller
-from tests.drivers import Driver
+from tests.drivers import Driver, encode_call
 
 NAME = "base44_access_token"
 SETTINGS = Settings(
@@ -169,3 +169,22 @@ def test_in_every_framework(cookies: Driver) -> None:
     assert cookies.call("client", "token", headers=[cookie, (SITE, "cross-site")], http_method="GET").result is None
     twice = [("cookie", f"{NAME}={TOKEN}; {NAME}={TOKEN}")]
     assert cookies.call("client", "token", headers=twice, http_method="GET").fields["code"] == "malformed_cookie"
+
+
+def test_caches_are_told(driver_name: str) -> None:
+    """Case 24: where a cookie was read, and only there; what a view says itself stays."""
+    cookie = [("cookie", f"{NAME}={TOKEN}")]
+    for sources, private in ((["header", "cookie"], True), (["header"], False)):
+        driver = Driver(driver_name, Settings(app_id="a", token_sources=sources))
+        untouched = driver.request("POST", "/idle", cookie)
+        for headers in (cookie, []):  # an answer to nobody depends on there being no cookie
+            read = driver.request("GET", "/run", [*headers, *encode_call("client", "token", (), {})])
+            assert read.status_code == 200
+            assert (read.headers.get("cache-control") == "private") is private
+            assert ("Cookie" in read.headers.get("vary", "")) is private
+        assert "Cookie" not in untouched.headers.get("vary", "")
+        assert "cache-control" not in untouched.headers
+        refused = driver.request("GET", "/me", [])
+        assert refused.headers["cache-control"] == "no-store"
+        assert refused.headers["vary"].count("Cookie") == 1
+        driver.close()

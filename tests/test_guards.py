@@ -714,9 +714,8 @@ def test_guards_above_their_route_without_a_lifespan(settings: Settings) -> None
     from base44_web import SettingsResolver
     from base44_web.starlette import Base44Middleware, app_user_required
 
-    def site(source: Any) -> FastAPI:
+    def bare() -> FastAPI:
         app = FastAPI()
-        app.add_middleware(Base44Middleware, settings=source)
 
         @app_user_required
         @app.get("/me")
@@ -725,10 +724,18 @@ def test_guards_above_their_route_without_a_lifespan(settings: Settings) -> None
 
         return app
 
+    def site(source: Any) -> FastAPI:
+        app = bare()
+        app.add_middleware(Base44Middleware, settings=source)
+        return app
+
     resolver = SettingsResolver(lambda arrival: settings)
     around = FastAPI()
     around.mount("/sub", site(settings))
-    for app, path in ((site(settings), "/me"), (site(resolver), "/me"), (around, "/sub/me")):
+    around.mount("/hand", Base44Middleware(bare(), settings=settings))
+    for app, path in (
+        (site(settings), "/me"), (site(resolver), "/me"), (around, "/sub/me"), (around, "/hand/me"),
+    ):  # fmt: skip
         client = testclient.TestClient(app)  # without `with`, it sends no lifespan
         for _ in range(2):
             with pytest.raises(ConfigurationError, match="below the route"):

@@ -34,7 +34,7 @@ class Context(Opaque):
         owns_engine: whether leaving the client's `with` block closes the engine.
     """
 
-    __slots__ = ("_caller", "_connections", "_incoming", "_loop_per_request", "engine", "owns_engine")
+    __slots__ = ("_caller", "_connections", "_incoming", "_loop_per_request", "engine", "owns_engine", "was_read")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Context(Opaque):
         self._incoming = source if isinstance(source, Incoming) else None
         self._caller = source if isinstance(source, Caller) else None
         self._connections: dict[str, tuple[Connection, float]] = {}
+        self.was_read = False
 
     @classmethod
     def without_request(
@@ -92,10 +93,16 @@ class Context(Opaque):
                 because a raised exception collects tracebacks.
         """
         caller = self._caller
+        self.was_read = True
         if caller is None:
             assert self._incoming is not None
             caller = self._caller = read_caller(self._incoming, self.engine.settings, self.engine.seal)
         return caller
+
+    @property
+    def is_private(self) -> bool:
+        """Whether an answer to this request depends on the visitor's cookie: no cache may give it to others."""
+        return self.was_read and self.engine.reads_cookies
 
     def for_caller(self, caller: Caller) -> Context:
         """The same request for somebody else: who signs in with it."""

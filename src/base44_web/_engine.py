@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, final
 
 from ._flow import Flights, Gate
 from ._identity import KnownUsers, Statuses
+from ._incoming import reads_cookies
 from ._keys import Keys
 from ._message import Request, Response
 from ._relay import Relay
@@ -40,13 +41,14 @@ class Engine(Opaque):
 
     __slots__ = (
         "__weakref__", "_factory", "_inherited", "_loops", "_pool", "flights", "gate", "identity_gate", "keys",
-        "relay", "seal", "settings", "statuses", "users",
+        "reads_cookies", "relay", "seal", "settings", "statuses", "users",
     )  # fmt: skip
 
     def __init__(
         self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
     ) -> None:
         self.settings = settings
+        self.reads_cookies = reads_cookies(settings)
         self.users = KnownUsers(settings.identity_ttl)
         self.statuses = Statuses()
         self.keys = Keys(settings) if settings.verification == "keys" else None

@@ -16,6 +16,7 @@ from ._flask_request import get_base44
 from ._guards import check_connectors, check_function, check_views, is_awaiting, mark
 from ._pages import render
 from ._replies import Reply, Visit, mounted_path, path_and_query, quoted, refuse
+from ._sync.client import Base44
 from ._sync.guard import admit
 from .errors import Base44Error, MiddlewareMissingError
 from .settings import Settings
@@ -104,6 +105,18 @@ def answer_errors(app: Flask) -> None:
         raise error
 
     app.error_handler_spec[None][None].setdefault(Base44Error, answer)  # a handler of the app's own stays
+
+
+def guard_answers(app: Flask) -> None:
+    """Tell caches where an answer depends on the visitor's cookie."""
+
+    @app.after_request
+    def guard(response: Response) -> Response:
+        client = vars(request).get("_base44")
+        if isinstance(client, Base44) and client._context.is_private:
+            response.vary.add("Cookie")
+            response.headers.setdefault("Cache-Control", "private")
+        return response
 
 
 def check_guards(app: Flask, settings: Settings | None) -> None:

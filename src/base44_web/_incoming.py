@@ -105,6 +105,11 @@ class Caller(Opaque):
     visitor: bool = True
 
 
+def reads_cookies(settings: Settings) -> bool:
+    """Whether this server knows a visitor who merely opens a page."""
+    return not {"cookie", "session"}.isdisjoint(settings.token_sources)
+
+
 def take_out_of_scope(scope: Any) -> None:
     """Remove from an ASGI scope's headers what no error page may show."""
     kept = [pair for pair in scope["headers"] if pair[0] not in _TAKEN_OUT_OCTETS]

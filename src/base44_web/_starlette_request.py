@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, final
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
-from starlette.types import Scope
+from starlette.types import Message, Scope, Send
 from starlette.websockets import WebSocket as StarletteWebSocket
 
 from ._async.client import AsyncBase44
@@ -95,6 +96,20 @@ class Attached(Opaque):
         if self._client is None:
             self._client = AsyncBase44._for(Context(self._engine, self.incoming or incoming_of(scope)))
         return self._client
+
+    def guarding(self, send: Send) -> Send:
+        """Caches are told where an answer depends on the visitor's cookie."""
+
+        async def guarding(message: Message) -> None:
+            private = self._client is not None and self._client._context.is_private
+            if private and message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers.setdefault("Cache-Control", "private")
+                if "cookie" not in headers.get("Vary", "").lower():
+                    headers.add_vary_header("Cookie")
+            await send(message)
+
+        return guarding
 
 
 def incoming_of(scope: Scope) -> Incoming:

@@ -10,6 +10,7 @@ from typing import Any, Final, cast, final
 from urllib.parse import parse_qs, quote
 
 from ._catalogue import service_name
+from ._incoming import reads_cookies
 from ._replies import (
     MAX_NEXT,
     OTHER_USER,
@@ -176,11 +177,6 @@ def refuse_early(ask: Ask) -> Reply | None:
     return told(TOO_LARGE, ask.visit) if len(ask.body) > MAX_BODY else None
 
 
-def has_cookie_source(ask: Ask) -> bool:
-    """Whether this server would know a visitor who merely opens a page."""
-    return not {"cookie", "session"}.isdisjoint(ask.visit.settings.token_sources)
-
-
 def connect_page(ask: Ask, user: AppUser | None, *, connected: bool, provider: str) -> Reply:
     """The page with one button. Without a user, its script looks for the token that the Base44 client keeps."""
     visit, links, name = ask.visit, ask.visit.links, ask.connector
@@ -200,7 +196,7 @@ def connect_page(ask: Ask, user: AppUser | None, *, connected: bool, provider: s
         "style": asset(links, "style"),
         "script": asset(links, "script"),
     }
-    status = 401 if user is None and has_cookie_source(ask) else 200
+    status = 401 if user is None and reads_cookies(visit.settings) else 200
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return page_reply(status, Page("connect", values), headers, provider=provider)
 

@@ -22,7 +22,7 @@ from flask import Flask
 from ._context import Context
 from ._engine import Engine
 from ._fields import framework_keys
-from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards
+from ._flask_guards import answer_errors, app_user_connected, app_user_required, check_guards, guard_answers
 from ._flask_relay import ENGINE, judge_requests
 from ._flask_request import Request, current_base44, get_base44, incoming_of, request, take_out_of_environ
 from ._flask_views import blueprint
@@ -89,6 +89,8 @@ class Base44Extension:
             source = Settings.load(source, config, _secret_key(app.config))
         app.extensions[_KEY] = engines = Engines(source, self._transport, wsgi=True)
         answer_errors(app)
+        if engines.only is None or engines.only.reads_cookies:
+            guard_answers(app)
         check_guards(app, engines.only.settings if engines.only else None)
         if engines.only is None or engines.only.relay is not None:
             judge_requests(app, engines)

@@ -12,6 +12,7 @@ async def channels(request: Request) -> Response:
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -114,12 +115,14 @@ class Base44Middleware:
             if refused is not None:
                 await deliver(refused, scope, receive, send)
                 return
+        if engine.reads_cookies:
+            send = attached.guarding(send)
         if scope["type"] == "websocket":
             send = _noting_accept(attached, send, _take_subprotocol(engine.settings, scope))
         await self.app(scope, receive, send)
 
     def _check_guards(self, scope: Scope, settings: Settings | None) -> None:
-        check_views(guarded_views(scope.get("app") or self.app), settings)
+        check_views(chain(guarded_views(scope.get("app")), guarded_views(self.app)), settings)
         self._checked = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:

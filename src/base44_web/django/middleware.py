@@ -12,6 +12,7 @@ from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
+from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
 
 from .._engine import Engine
@@ -23,7 +24,7 @@ from ..settings import Settings
 from .guards import answer
 from .guards import response as to_response
 from .relay import refusal_of
-from .request import ENGINE, INCOMING, engines, full_path, incoming_of, take_out_of_request
+from .request import ENGINE, INCOMING, engines, full_path, incoming_of, take_out_of_request, was_private
 
 if TYPE_CHECKING:
     from .._relay import Relay
@@ -68,7 +69,8 @@ class Base44Middleware:
             markcoroutinefunction(self)
         only = self._engines.only
         # With one app, and no headers to look at, each request gets this number, and no more is done.
-        self._key = 0 if only is None or only.settings.platform_headers != "ignore" else _number_of(only)
+        examines = only is None or only.settings.platform_headers != "ignore" or only.reads_cookies
+        self._key = 0 if only is None or examines else _number_of(only)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._key == 0:
@@ -91,7 +93,15 @@ class Base44Middleware:
             if engine.relay is not None:
                 return self._judged(engine.relay, request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
-        return response
+        if not engine.reads_cookies:
+            return response
+        if self._is_async:
+
+            async def guarded() -> Any:
+                return _guarded(request, await cast(Awaitable[HttpResponseBase], response))
+
+            return guarded()
+        return _guarded(request, cast(HttpResponseBase, response))
 
     def _answer(self, response: HttpResponse) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         async def answered() -> HttpResponseBase:
@@ -114,6 +124,14 @@ class Base44Middleware:
     def process_exception(self, request: DjangoHttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer the visitor for an error about them that a view let escape. The app's own errors stay its own."""
         return answer(exception, request)
+
+
+def _guarded(request: DjangoHttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+    """Tell caches where an answer depends on the visitor's cookie."""
+    if was_private(request):
+        patch_vary_headers(response, ["Cookie"])
+        response.headers.setdefault("Cache-Control", "private")
+    return response
 
 
 def _number_of(engine: Engine) -> int:

@@ -53,6 +53,12 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
     return client
 
 
+def was_private(request: DjangoHttpRequest) -> bool:
+    """Whether an answer to a request depends on the visitor's cookie."""
+    client: Base44 | None = request.__dict__.get(_CLIENT)
+    return client is not None and client._context.is_private
+
+
 def full_path(request: DjangoHttpRequest) -> str:
     """A request's decoded path, with the mount: under ASGI Django's own lacks what the proxy took away."""
     return get_script_prefix().rstrip("/") + request.path_info

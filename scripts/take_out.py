@@ -47,7 +47,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-12", "_async/calls.py", "            elif keys.told(document):\n                engine.users.clear()", "            else:\n                keys.told(document)", f"{ID} -k has_gone"),
     ("E-13", "_fields.py", 'return not text.startswith(("https:", "http:")) or is_safe_url(text)', "return True", f"{ID} -k settings_that_are_refused"),
     ("E-14", "_keys.py", "if now - self._asked < (_COOLDOWN if self._keys else _COLD):", "if False:", f"{ID} -k unknown_kids"),
-    ("E-15", "_keys.py", "        if keys:\n            with self._lock:", "        if True:\n            with self._lock:", f"{ID} -k rotation"),
+    ("E-15", "_keys.py", "        if not keys:\n            return False", "        if False:\n            return False", f"{ID} -k rotation"),
     ("E-16", "_resolver.py", "engine = self._made.get(settings)", "engine = next(iter(self._made.values()), None)", "tests/test_several_apps.py -k own_apps"),
     ("E-17", "_incoming.py", 'if scheme.lower() != "bearer":', "if False:", "tests/test_behaviour.py -k malformed_header"),
     ("E-17", "_incoming.py", "if len(values) > 1:\n        return f", "if False:\n        return f", "tests/test_behaviour.py -k two_authorization"),

@@ -101,6 +101,9 @@ class AppUserConnection(DependsParameter):
 
     Args:
         connector: a name from `app_user_connectors`, or a `ConnectorID`.
+
+    Raises:
+        TypeError: it is no string, or empty.
     """
 
     def __init__(self, connector: str) -> None:

@@ -287,7 +287,10 @@ class AsyncConnectorsModule(Opaque):
 
 @final
 class AsyncUserConnectorsModule(Opaque):
-    """What the app user can do with connectors (`base44.connectors`)."""
+    """What the app user can do with connectors (`base44.connectors`).
+
+    Every method raises `TypeError` or `ValueError` for a bad identifier, as `AsyncConnectorsModule` does.
+    """
 
     __slots__ = ("_context",)
 

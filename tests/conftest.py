@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from base44_web import Settings
+from base44_web._engine import _engines
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.drivers import DRIVERS, Driver, environment
 
@@ -23,6 +24,14 @@ def clean_environment() -> Iterator[None]:
     # Tests of failures count calls; those of retries say how many they want.
     with environment(BASE44_MAX_RETRIES="0"):
         yield
+
+
+@pytest.fixture(autouse=True)
+def engines_are_closed() -> Iterator[None]:
+    """Here, and not by the collector: where that runs inside deeply nested JSON, no finalizer can."""
+    yield
+    for engine in list(_engines):
+        engine.close()
 
 
 @pytest.fixture

@@ -20,12 +20,14 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from base44_web import AsyncBase44
-from base44_web._context import Context
-from base44_web._engine import Engine
-from base44_web._identity import KnownUsers
-from base44_web._incoming import Caller, Incoming, read_caller
-from base44_web._secret import Secret
-from base44_web._values import AppUser
+from base44_web._core.engine.context import Context
+from base44_web._core.engine.engine import Engine
+from base44_web._core.identity.memory import KnownTokens
+from base44_web._core.incoming.caller import Caller
+from base44_web._core.incoming.read import read_caller
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.secret import Secret
+from base44_web._core.values import AppUser
 from base44_web.errors import AuthenticationError
 from base44_web.settings import Settings
 from base44_web.testing import Emulator, Fault
@@ -54,7 +56,7 @@ def main() -> bool:
     secret = "s" * 48
     token = jwt.encode(claims, secret, algorithm="HS256")
     caller = Caller("app", "https://base44.app", "https://base44.app", token=Secret(token))
-    users = KnownUsers(60.0)
+    users = KnownTokens(60.0)
     users.remember(caller, AppUser("1", "ada@example.com", None, None, is_verified=True, app_id="app", raw={}))
     hit = least(lambda: users.recall(caller), 20_000)
     kept = show("a remembered token", hit, "µs", 3)

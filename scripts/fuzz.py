@@ -14,15 +14,15 @@ import atheris
 
 with atheris.instrument_imports(include=["base44_web"]):
     from base44_web import Base44Error, Settings, _wire
-    from base44_web._claims import claims, dead_reason
-    from base44_web._incoming import Caller, Incoming, read_caller
-    from base44_web._keys import Keys
-    from base44_web._message import Response
-    from base44_web._replies import Visit
-    from base44_web._secret import Secret
-    from base44_web._session import Seal
-    from base44_web._urls import is_safe_url
-    from base44_web._views import VIEWS, Ask, Mounted, safe_next
+    from base44_web._core.identity.keys import Keys
+    from base44_web._core.incoming.caller import Caller
+    from base44_web._core.incoming.read import read_caller
+    from base44_web._core.incoming.request import Incoming
+    from base44_web._core.incoming.session import Seal
+    from base44_web._core.replies.visit import Visit
+    from base44_web._core.secret import Secret
+    from base44_web._core.urls import is_safe_url
+    from base44_web._core.views.routes import VIEWS, Mounted, safe_next
     from base44_web.errors import parse_retry_after
 
 SECRET = "a session secret of more than 32 characters"
@@ -55,7 +55,7 @@ def came_in(data: atheris.FuzzedDataProvider) -> None:
         try:
             caller = read_caller(incoming, settings, SEAL)
         except Base44Error as error:
-            assert error.visitor
+            assert error.about_visitor
             continue
         assert caller.server_url == "https://base44.app"
         assert caller.app_id == "app"

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from base44_web import Settings
-from base44_web._engine import _engines
+from base44_web._core.engine.engine import _engines
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.drivers import DRIVERS, Driver, environment
 

@@ -19,8 +19,8 @@ from tests.test_servers import free_port
 # The memory of a second in which the platform is not asked again has a test; the others would wait for it to pass.
 _RUN = """
 import runpy, sys
-from base44_web import _identity
-_identity._STATUS = 0.0
+from base44_web._core.connections import statuses
+statuses._SECONDS = 0.0
 sys.argv = sys.argv[1:]
 runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
 """

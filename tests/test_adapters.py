@@ -24,7 +24,8 @@ def local(emulator: Emulator) -> Settings:
 
 
 def test_nothing_is_built_unless_touched(driver: Driver, monkeypatch: pytest.MonkeyPatch) -> None:
-    from base44_web import _context, _incoming
+    from base44_web._core.engine import context as _context
+    from base44_web._core.incoming import request as _incoming
 
     def refuse(*args: Any, **kwargs: Any) -> None:
         raise AssertionError("built on a request that never touched base44")
@@ -233,11 +234,16 @@ def test_wrong_settings_fail_the_lifespan_and_every_request() -> None:
 
 def test_the_same_client_for_the_whole_request(emulator: Emulator, local: Settings) -> None:
     pytest.importorskip("starlette")
-    from base44_web._engine import Engine
-    from base44_web._starlette_request import Attached
+    from base44_web._core.engine.engine import Engine
     from base44_web.starlette import Request, get_base44
+    from base44_web.starlette.request import ScopeState
 
-    scope = {"type": "http", "method": "GET", "headers": [], "base44": Attached(Engine(local), None, None, {})}
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "headers": [],
+        "base44": ScopeState(Engine(local), {}, incoming=None, templates=None, handlers={}),
+    }
     assert isinstance(get_base44(Request(scope)), AsyncBase44)
     assert get_base44(Request(scope)) is get_base44(Request(dict(scope))) is Request(scope).base44
 

@@ -67,7 +67,7 @@ def serving_site(framework: str, folder: Path) -> Iterator[Site]:
     with Emulator.demo() as emulator, emulator.serve() as platform:
         environment = app_environment(emulator, platform.url, driver) | {
             "BASE44_TOKEN_SOURCES": "header,session",
-            "BASE44_SESSION_SECRET": "a session secret of more than 32 characters",
+            "BASE44_SECRET": "a session secret of more than 32 characters",
             "BASE44_CONNECTOR_TYPES": "calendar=googlecalendar",
             "BASE44_SIGN_IN_URL": "/sign-in",
             "TEST_CORS_ORIGIN": platform.url,

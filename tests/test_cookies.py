@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from base44_web import AuthenticationError, ConfigurationError, PermissionDeniedError, Settings
-from base44_web._incoming import Incoming, read_caller
+from base44_web._core.incoming.read import read_caller
+from base44_web._core.incoming.request import Incoming
 from tests.drivers import Driver, encode_call
 
 NAME = "base44_access_token"
@@ -26,7 +27,7 @@ def token(
 ) -> str | None:
     incoming = Incoming(method, [("host", "site.example"), *headers], secure=secure, websocket=websocket)
     found = read_caller(incoming, settings).token
-    return None if found is None else found.reveal()
+    return None if found is None else found.secret.reveal()
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_event_loops_one_after_the_other(server: Any, settings: Settings) -> Non
             asyncio.run(main())
             gc.collect()
         assert settled(server, 0)
-    assert base44._context.engine._loops == {}
+    assert base44._context.engine.platform.pools._loops == {}
 
 
 def test_event_loops_and_threads_at_the_same_time(server: Any, settings: Settings) -> None:
@@ -108,8 +108,8 @@ def test_a_loop_that_ended_badly_is_forgotten(settings: Settings) -> None:
             loop = asyncio.new_event_loop()
             loop.run_until_complete(base44.as_service_role.connectors.get_connection("slack"))
             loop.close()
-        assert len(base44._context.engine._loops) <= 1
-        base44._context.engine._loops.clear()
+        assert len(base44._context.engine.platform.pools._loops) <= 1
+        base44._context.engine.platform.pools._loops.clear()
         gc.collect()
 
 
@@ -146,14 +146,14 @@ def test_an_unused_engine_closes_itself(server: Any, settings: Settings) -> None
 def test_leaving_a_requests_client_closes_nothing(driver: Driver, server: Any, emulator: Emulator) -> None:
     """`with request.base44:` does not close the connections that all requests share."""
     driver.call("service", "get_connection", "slack")
-    from base44_web._context import Context
-    from base44_web._engine import Engine
-    from base44_web._incoming import Incoming
+    from base44_web._core.engine.context import Context
+    from base44_web._core.engine.engine import Engine
+    from base44_web._core.incoming.request import Incoming
 
     engine = Engine(Settings(app_id="a", server_url=server.url, service_token=emulator.service_token))
     with Base44._for(Context(engine, Incoming("GET", []))) as base44:
         base44.token  # noqa: B018
-    assert engine._pool._transport is None
+    assert engine.platform.pools.blocking._transport is None
 
 
 FORKING = """
@@ -248,12 +248,12 @@ def test_a_given_client_is_refused_after_a_fork(
 
 def test_a_fork_while_another_thread_is_inside(settings: Settings, emulator: Emulator) -> None:
     """The child cannot close what a lost thread may hold locked; it starts afresh all the same."""
-    from base44_web._engine import Engine
+    from base44_web._core.engine.engine import Engine
     from base44_web.testing import Fault
 
     engine = Engine(settings)
-    from base44_web._context import Context
-    from base44_web._incoming import configured_caller
+    from base44_web._core.engine.context import Context
+    from base44_web._core.incoming.caller import configured_caller
 
     base44 = Base44._for(Context(engine, configured_caller(settings, None)))
     emulator.fault(Fault(delay=2))
@@ -261,10 +261,10 @@ def test_a_fork_while_another_thread_is_inside(settings: Settings, emulator: Emu
     inside.start()
     while not emulator.requests:
         time.sleep(0.01)
-    held = engine._pool._transport
+    held = engine.platform.pools.blocking._transport
     engine._after_fork()
-    assert engine._pool._transport is None
-    assert engine._pool._inherited == [held]
+    assert engine.platform.pools.blocking._transport is None
+    assert engine.platform.pools.blocking._inherited == [held]
     assert base44.as_service_role.connectors.get_connection("slack").access_token
     inside.join(10)
     engine.close()

@@ -13,15 +13,18 @@ pytest.importorskip("hypothesis")
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from base44_web import Base44Error, Settings, _wire
-from base44_web._claims import claims, dead_reason, expiry
-from base44_web._incoming import Caller, Incoming, read_caller
-from base44_web._keys import Keys
-from base44_web._message import Response
-from base44_web._secret import Secret
-from base44_web._session import Seal
-from base44_web._urls import is_safe_url
-from base44_web._views import VIEWS, Ask, Mounted, safe_next
+from base44_web import Base44Error, Settings
+from base44_web._core.claims import Token
+from base44_web._core.identity.keys import Keys
+from base44_web._core.incoming.caller import Caller
+from base44_web._core.incoming.read import read_caller
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.incoming.session import Seal
+from base44_web._core.platform import wire as _wire
+from base44_web._core.secret import Secret
+from base44_web._core.transport.message import PlatformResponse
+from base44_web._core.urls import is_safe_url
+from base44_web._core.views.routes import VIEWS, Mounted, ViewRequest, safe_next
 from base44_web.errors import parse_retry_after
 
 # More for a long run outside CI: FUZZ_EXAMPLES=1000000 python -m pytest tests/test_fuzzing.py
@@ -33,11 +36,13 @@ settings.load_profile("here")
 
 SECRET = "a session secret of more than 32 characters"
 OURS = Settings(
-    app_id="app", token_sources=["header", "session", "cookie", "subprotocol"], session_secret=SECRET,
+    app_id="app", token_sources=["header", "session", "cookie", "subprotocol"], secret=SECRET,
     app_user_connectors={"calendar": "1"},
 )  # fmt: skip
 SEAL = Seal((Secret(SECRET),))
-CALLER = Caller("app", "https://base44.app", "https://base44.app", token=Secret("a.b.c"), service_token=Secret("s"))
+CALLER = Caller(
+    "app", "https://base44.app", "https://base44.app", token=Token(Secret("a.b.c")), service_token=Secret("s")
+)
 latin = st.text(st.characters(max_codepoint=255), max_size=60)
 near = st.lists(
     st.sampled_from(["Bearer", "bearer", " ", "a.b.c", "e30.e30.x", ",", ";", "=", "base44_access_token", "__Host-base44_session",
@@ -67,11 +72,11 @@ def test_what_comes_in(headers: list[tuple[str, str]], method: str, websocket: b
     try:
         caller = read_caller(incoming, OURS, SEAL)
     except Base44Error as error:
-        assert error.visitor  # noqa: PT017
+        assert error.about_visitor  # noqa: PT017
         return
     if caller.token is not None:
         # A token is one word that somebody sent, whole.
-        text = caller.token.reveal()
+        text = caller.token.secret.reveal()
         assert text
         assert not set(text) & set(' \t",;\0\x85\xa0')
         assert any(
@@ -132,7 +137,7 @@ CALLS = [
     st.dictionaries(st.sampled_from(["retry-after", "x-request-id"]), latin),
 )
 def test_what_the_platform_answers(call: Any, status: int, body: bytes, headers: dict[str, str]) -> None:
-    outcome = call.read(Response(status, headers, body))
+    outcome = call.read(PlatformResponse(status, headers, body))
     if not 200 <= status < 300:
         assert isinstance(outcome, Base44Error)
     if isinstance(outcome, Base44Error):
@@ -149,10 +154,10 @@ def test_retry_after(value: str) -> None:
 @given(st.text(st.characters(max_codepoint=255), max_size=100) | near)
 @example("e30." + "W" * 4000 + ".x")
 def test_tokens(text: str) -> None:
-    token = Secret(text)
-    claims(token)
-    expiry(token)
-    dead_reason(token)
+    token = Token(Secret(text))
+    assert (token.claims is None) == (token.header is None)
+    assert isinstance(token.expiry, float | None)
+    token.dead_reason()
 
 
 @given(json_values)
@@ -169,7 +174,7 @@ def test_jwks(document: object) -> None:
             audience="a",
         )
     )
-    keys.told(document)
+    keys.take(document)
     assert keys.failed
 
 
@@ -177,14 +182,14 @@ def test_jwks(document: object) -> None:
 @example(VIEWS[5], b"[" * 10_000, "")
 @example(VIEWS[5], b'{"token": "\\ud800"}', "user=%FF")
 def test_bodies_and_queries(view: Any, body: bytes, query: str) -> None:
-    from base44_web._replies import Visit
+    from base44_web._core.replies.visit import Visit
 
     visit = Visit(Incoming("POST", []), f"/{view.path}", Mounted("/"), OURS)
-    ask = Ask.of(view, visit, "calendar", query, body)
+    ask = ViewRequest.of(view, visit, "calendar", query, body)
     assert ask.next().startswith("/")
     assert isinstance(ask.form, dict)
     if b"user" in body and b"user=u1" not in body:
-        from base44_web._values import AppUser
+        from base44_web._core.values import AppUser
 
         ask.is_of(AppUser("u1", None, None, None, is_verified=True, app_id="app", raw={}))
 

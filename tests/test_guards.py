@@ -13,6 +13,7 @@ import httpx2
 import pytest
 
 from base44_web import Base44Error, ConfigurationError, ConnectorID, Settings
+from base44_web._core.platform.io import AWAITING, BLOCKING, run
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver, encode_call
 
@@ -430,11 +431,11 @@ def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, p
     """Sync guards ask one after the other; awaiting ones do not wait in between."""
     import time
 
-    from base44_web._async.guard import admit
-    from base44_web._context import Context
-    from base44_web._engine import Engine
-    from base44_web._incoming import Incoming
-    from base44_web._sync.guard import admit as admit_blocking
+    from base44_web._core.engine.context import Context
+    from base44_web._core.engine.engine import Engine
+    from base44_web._core.guards.admit import admit
+    from base44_web._core.guards.admit import admit as admit_blocking
+    from base44_web._core.incoming.request import Incoming
 
     user = emulator.add_user("ada@test.example")
     names = {f"c{n}": f"id{n}" for n in range(5)}
@@ -450,14 +451,14 @@ def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, p
     async def main() -> float:
         context = Context(Engine(settings), incoming)
         started = time.monotonic()
-        found = await admit(context, (*names, ConnectorID("other")))
+        found = await admit(AWAITING, context, (*names, ConnectorID("other")))
         assert found.id == user.id
         assert all(context.recall(identifier) for identifier in (*names.values(), "other"))
         return time.monotonic() - started
 
     assert asyncio.run(main()) < 1.2
     context = Context(Engine(settings), incoming)
-    assert admit_blocking(context, ("c0",)).id == user.id
+    assert run(admit_blocking(BLOCKING, context, ("c0",))).id == user.id
     assert context.recall("id0")
 
 
@@ -680,7 +681,7 @@ def test_flask_handlers_of_the_apps_own() -> None:
     ],
 )  # fmt: skip
 def test_where_a_visitor_comes_back_to(path: str, query: str, here: str) -> None:
-    from base44_web._replies import path_and_query
+    from base44_web._core.replies.visit import path_and_query
 
     assert path_and_query(path, query) == here
 
@@ -769,13 +770,13 @@ def test_errors_of_a_client_made_by_hand_are_not_the_visitors(settings: Settings
             made = base44.user if call == "user" else partial(getattr(module, call), "calendar")
             with pytest.raises(Base44Error) as caught:
                 made()
-        assert not caught.value.visitor, call
+        assert not caught.value.about_visitor, call
 
 
 @pytest.mark.parametrize(("method", "navigation"), [("GET", True), ("HEAD", True), ("POST", False), ("PUT", False)])
 def test_what_counts_as_going_to_a_page(settings: Settings, method: str, navigation: bool) -> None:
-    from base44_web._incoming import Incoming
-    from base44_web._replies import Visit
+    from base44_web._core.incoming.request import Incoming
+    from base44_web._core.replies.visit import Visit
 
     for headers in (NAVIGATION, [("accept", "text/html")]):
         visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
@@ -783,14 +784,15 @@ def test_what_counts_as_going_to_a_page(settings: Settings, method: str, navigat
 
 
 def test_a_connection_at_hand_ends(settings: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from base44_web import Base44, _context
+    from base44_web import Base44
+    from base44_web._core.engine import context as _context
 
     token = signed_in(emulator)[0][1].removeprefix("Bearer ")
     emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
-    from base44_web._sync.guard import admit
+    from base44_web._core.guards.admit import admit
 
     with Base44(settings=settings, token=token) as base44:
-        admit(base44._context, ("calendar",))
+        run(admit(BLOCKING, base44._context, ("calendar",)))
         assert base44.connection("calendar").access_token
         monkeypatch.setattr(_context.time, "monotonic", lambda now=_context.time.monotonic: now() + 61)
         with pytest.raises(LookupError, match="get_current_app_user_connection"):

@@ -27,12 +27,15 @@ from base44_web import (
     ServerError,
     Settings,
     UnverifiedClaims,
-    _identity,
 )
-from base44_web._context import Context
-from base44_web._engine import Engine
-from base44_web._incoming import Caller
-from base44_web._secret import Secret
+from base44_web._core.claims import Token
+from base44_web._core.connections import statuses as _statuses
+from base44_web._core.engine.context import Context
+from base44_web._core.engine.engine import Engine
+from base44_web._core.identity import memory as _memory
+from base44_web._core.incoming.caller import Caller
+from base44_web._core.platform.io import AWAITING
+from base44_web._core.secret import Secret
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver
 
@@ -60,7 +63,7 @@ def test_one_call_for_all_who_ask_at_the_same_time(settings: Settings, emulator:
     token = emulator.sign_in(emulator.add_user("ada@test.example"))
     emulator.fault(Fault(delay=0.5), path="*/User/me", times=None)
     engine = Engine(settings)
-    caller = Caller(emulator.app_id, settings.server_url, settings.server_url, token=Secret(token))
+    caller = Caller(emulator.app_id, settings.server_url, settings.server_url, token=Token(Secret(token)))
     users: list[AppUser | None] = []
 
     def thread() -> None:
@@ -125,7 +128,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the memory of identities takes for the monotonic clock; `later` puts it forward."""
     clock = SimpleNamespace(later=0.0, time=time.time)
     clock.monotonic = lambda: time.monotonic() + clock.later
-    monkeypatch.setattr(_identity, "time", clock)
+    monkeypatch.setattr(_memory, "time", clock)
     return clock
 
 
@@ -228,7 +231,7 @@ def test_forged_tokens_leave_known_users_alone(settings: Settings, emulator: Emu
 
 def test_forged_tokens_at_a_guard_leave_known_users_alone(settings: Settings, emulator: Emulator) -> None:
     """Each would cost a call with the service token, too: those wait elsewhere than a known user's."""
-    from base44_web._async.guard import admit
+    from base44_web._core.guards.admit import admit
 
     known = emulator.add_user("ada@test.example")
     emulator.connect(known, CALENDAR_ID)
@@ -240,16 +243,18 @@ def test_forged_tokens_at_a_guard_leave_known_users_alone(settings: Settings, em
 
         def context(token: str) -> Context:
             service = Secret(emulator.service_token)
-            return Context(engine, Caller(emulator.app_id, origin, origin, token=Secret(token), service_token=service))
+            return Context(
+                engine, Caller(emulator.app_id, origin, origin, token=Token(Secret(token)), service_token=service)
+            )
 
         ada = emulator.sign_in(known)
-        await admit(context(ada), ("calendar",))
+        await admit(AWAITING, context(ada), ("calendar",))
         emulator.fault(Fault(delay=0.3), times=None)
-        flood = [asyncio.create_task(admit(context(token), ("calendar",))) for token in tokens]
+        flood = [asyncio.create_task(admit(AWAITING, context(token), ("calendar",))) for token in tokens]
         while len(emulator.requests) < 10:
             await asyncio.sleep(0.01)
-        assert engine.gate._inside == 0
-        assert (await admit(context(ada), ("calendar",))).id == known.id
+        assert engine.platform.limiter._inside == 0
+        assert (await admit(AWAITING, context(ada), ("calendar",))).id == known.id
         assert not any(task.done() and not task.exception() for task in flood)
         assert sum(task.done() for task in flood) < 100
         for task in flood:
@@ -267,7 +272,7 @@ def test_what_is_remembered_is_of_one_app_server_and_environment(
     ada = emulator.add_user("ada@test.example")
     engine = Engine(fresh(settings, max_retries=0))
     origin = settings.server_url
-    caller = Caller(emulator.app_id, origin, origin, token=Secret(emulator.sign_in(ada)))
+    caller = Caller(emulator.app_id, origin, origin, token=Token(Secret(emulator.sign_in(ada))))
     assert Base44._for(Context(engine, caller)).user() == ada
     assert Base44._for(Context(engine, caller)).user() == ada
     assert me_calls(emulator) == 1
@@ -288,32 +293,33 @@ def test_what_is_remembered_is_of_one_app_server_and_environment(
 
 
 def test_memories_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_identity, "_MOST", 10)
-    users, statuses = _identity.KnownUsers(60), _identity.Statuses()
+    monkeypatch.setattr(_memory, "_MOST", 10)
+    monkeypatch.setattr(_statuses, "_MOST", 10)
+    users, statuses = _memory.KnownTokens(60), _statuses.Statuses()
     user = AppUser.from_record({"id": "u", "app_id": "a"})
-    known = Caller("a", "https://a", "https://a", token=Secret("known"))
-    users.remember(known, user)
+    known = Caller("a", "https://a", "https://a", token=Token(Secret("known")))
+    users.put(known, user)
     for n in range(100):
-        forged = Caller("a", "https://a", "https://a", token=Secret(str(n)))
-        users.remember(forged, AuthenticationError("no"))
-        statuses.remember((n,), True, asked=time.monotonic())
-        statuses.forget((n, "x"))
-    assert users.recall(known) == user  # refused tokens take no user's place
+        forged = Caller("a", "https://a", "https://a", token=Token(Secret(str(n))))
+        users.put(forged, AuthenticationError("no"))
+        statuses.put((n,), True, asked=time.monotonic())
+        statuses.end((n, "x"))
+    assert users.get(known) == user  # refused tokens take no user's place
     assert (len(users._refused), len(statuses._known), len(statuses._ended)) == (10, 10, 10)
 
 
 def test_who_comes_when_too_many_wait_is_told_at_once(settings: Settings, emulator: Emulator) -> None:
-    from base44_web import _engine
+    from base44_web._core.platform import perform as _engine
 
     emulator.fault(Fault(delay=30), path="*/User/me", times=None)
-    most, waiting = _engine._IDENTITY_CALLS, _engine._WAITING
+    most, waiting = _engine._UNVERIFIED_CALLS, _engine._WAITING
     tokens = [jwt.encode({"sub": "x", "n": n}, SECRET, algorithm="HS256") for n in range(most + waiting + 10)]
 
     async def main() -> None:
         engine = Engine(fresh(settings, timeout=30))
         origin = settings.server_url
         clients = [
-            AsyncBase44._for(Context(engine, Caller(emulator.app_id, origin, origin, token=Secret(token))))
+            AsyncBase44._for(Context(engine, Caller(emulator.app_id, origin, origin, token=Token(Secret(token)))))
             for token in tokens
         ]
         tasks = [asyncio.create_task(client.user()) for client in clients]
@@ -625,14 +631,14 @@ def test_unknown_kids_fetch_once(jwks: Settings, emulator: Emulator) -> None:
 
 
 def test_rotation_and_failed_refreshes(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from base44_web import _keys
+    from base44_web._core.identity import keys as _keys
 
     engine = Engine(fresh(jwks, max_retries=0, timeout=1))
 
     def user(kid: str, key: Any) -> bool:
         token = signed(claims(jti=str(time.monotonic())), key, "RS256", kid=kid)
         origin = jwks.server_url
-        caller = Caller(emulator.app_id, origin, origin, token=Secret(token))
+        caller = Caller(emulator.app_id, origin, origin, token=Token(Secret(token)))
         try:
             return Base44._for(Context(engine, caller)).user() is not None
         except (AuthenticationError, ServerError):
@@ -658,14 +664,14 @@ def test_rotation_and_failed_refreshes(jwks: Settings, emulator: Emulator, monke
 
 def test_a_fetch_of_keys_that_hangs(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whose key is there waits for nobody's fetch; whose key is not is told that the platform fails."""
-    from base44_web import _keys
+    from base44_web._core.identity import keys as _keys
 
     async def main() -> None:
         engine = Engine(fresh(jwks, identity_ttl=0, timeout=2, max_retries=0))
 
         async def user(kid: str) -> Any:
             token = signed(claims(jti=str(time.monotonic())), RSA, "RS256", kid=kid)
-            caller = Caller(emulator.app_id, "", "", token=Secret(token))
+            caller = Caller(emulator.app_id, "", "", token=Token(Secret(token)))
             return await AsyncBase44._for(Context(engine, caller)).user()
 
         assert await user("one")
@@ -687,14 +693,14 @@ def test_a_fetch_of_keys_that_hangs(jwks: Settings, emulator: Emulator, monkeypa
 
 
 def test_a_key_that_has_gone_is_forgotten(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    from base44_web import _keys
+    from base44_web._core.identity import keys as _keys
 
     monkeypatch.setattr(_keys, "_COOLDOWN", 0.0)
     old = signed(claims(), RSA, "RS256", kid="one")
     engine = Engine(jwks)
 
     def user(token: str) -> Any:
-        return Base44._for(Context(engine, Caller(emulator.app_id, "", "", token=Secret(token)))).user()
+        return Base44._for(Context(engine, Caller(emulator.app_id, "", "", token=Token(Secret(token))))).user()
 
     assert user(old)
     serve_keys(emulator, jwk(RSA, "one"), jwk(OTHER_RSA, "two"))
@@ -746,7 +752,7 @@ def test_a_cancelled_fetch_of_keys_blocks_nobody(jwks: Settings, emulator: Emula
 def test_a_failed_first_fetch_is_tried_again_soon(
     jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from base44_web import _keys
+    from base44_web._core.identity import keys as _keys
 
     monkeypatch.setattr(_keys, "_COLD", 0.1)
     serve_keys(emulator, status=500)

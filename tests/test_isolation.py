@@ -16,8 +16,9 @@ import httpx2
 import pytest
 
 from base44_web import Settings
-from base44_web._context import Context
-from base44_web._incoming import Caller, read_caller
+from base44_web._core.engine.context import Context
+from base44_web._core.incoming.caller import Caller
+from base44_web._core.incoming.read import read_caller
 from base44_web.testing import CALENDAR_ID
 from tests.drivers import Driver, encode_call
 

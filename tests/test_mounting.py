@@ -419,7 +419,7 @@ def test_the_frameworks_own_keys_seal(settings: Settings, emulator: Emulator) ->
     assert app(SECRET_KEY="n" * 32).get("/base44/status/calendar", headers=cookie).status_code == 401
     rotated = app(SECRET_KEY="n" * 32, SECRET_KEY_FALLBACKS=["o" * 32])
     assert rotated.get("/base44/status/calendar", headers=cookie).status_code == 200
-    for config, message in (({"SECRET_KEY": "short"}, "shorter"), ({}, "needs session_secret")):
+    for config, message in (({"SECRET_KEY": "short"}, "shorter"), ({}, "needs secret")):
         with pytest.raises(ConfigurationError, match=message) as caught:
             app(**config)
         assert "short'" not in str(caught.value)

@@ -20,7 +20,7 @@ import httpx2
 import pytest
 
 from base44_web import Base44, ConfigurationError, Settings
-from base44_web._replays import RedisReplays, SqliteReplays
+from base44_web._core.incoming.replays import RedisReplays, SqliteReplays
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.drivers import Driver, encode_call
 from tests.npm import installed

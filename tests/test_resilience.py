@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from base44_web import Base44, ConfigurationError, RequestFailedError, Settings, TransportError
-from base44_web._retries import pause_before
+from base44_web._core.platform.retries import pause_before
 from base44_web.errors import InvalidResponseError, RateLimitError, RequestTimeoutError, ServerError
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver, encode_call
@@ -149,7 +149,7 @@ def test_nonsense_in_retry_after(settings: Settings, emulator: Emulator, value: 
 
 
 def test_a_slow_platform_does_not_pile_up_requests(settings: Settings, emulator: Emulator) -> None:
-    from base44_web import _engine
+    from base44_web._core.platform import perform as _engine
 
     emulator.fault(Fault(delay=20), times=None)
     driver = Driver("starlette-async", Settings(**{**settings._given, "timeout": 8}))

@@ -17,8 +17,9 @@ import httpx2
 import pytest
 
 from base44_web import AsyncBase44, Base44, Base44Error, ConfigurationError, HttpxTransports, Settings
-from base44_web._incoming import Incoming, read_caller
-from base44_web._secret import Secret
+from base44_web._core.incoming.read import read_caller
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.secret import Secret
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver, encode_call
 from tests.test_servers import app_environment, serving
@@ -34,7 +35,7 @@ BODY = json.dumps({"access_token": f"{CANARY}-provider\n", "redirect_url": f"htt
 
 def canary_settings(url: str, **more: Any) -> Settings:
     return Settings(
-        app_id="demo-app", server_url=url, service_token=SERVICE, session_secret=SESSION, verification_key=KEY,
+        app_id="demo-app", server_url=url, service_token=SERVICE, secret=SESSION, verification_key=KEY,
         app_user_connectors={"calendar": CALENDAR_ID}, max_retries=0, timeout=1, **more,
     )  # fmt: skip
 
@@ -64,12 +65,12 @@ def frames_are_clean(error: BaseException) -> None:
 
 
 def values() -> dict[str, Any]:
-    from base44_web._context import Context
-    from base44_web._engine import Engine
-    from base44_web._message import Request, Response
-    from base44_web._replies import Reply
-    from base44_web._values import Connection
-    from base44_web._wire import connect_app_user, get_connection
+    from base44_web._core.engine.context import Context
+    from base44_web._core.engine.engine import Engine
+    from base44_web._core.platform.wire import connect_app_user, get_connection
+    from base44_web._core.replies.reply import Reply
+    from base44_web._core.transport.message import PlatformRequest, PlatformResponse
+    from base44_web._core.values import Connection
 
     settings = canary_settings("https://base44.app", token_sources=["header", "session"])
     headers = [("authorization", f"Bearer {TOKEN}"), ("cookie", CANARY), ("base44-state", STATE)]
@@ -83,8 +84,8 @@ def values() -> dict[str, Any]:
         "context": Context(engine, incoming), "client": client, "sync": client.sync, "service": client.as_service_role,
         "connectors": client.connectors, "service connectors": client.as_service_role.connectors, "seal": engine.seal,
         "call": get_connection(caller, "slack"), "user call": connect_app_user(caller, CALENDAR_ID),
-        "request": Request("GET", "https://a/", (("Authorization", Secret(CANARY)),), CANARY.encode()),
-        "response": Response(200, {}, CANARY.encode()), "connection": Connection(Secret(CANARY), {"a": CANARY}, "slack"),
+        "request": PlatformRequest("GET", "https://a/", (("Authorization", Secret(CANARY)),), CANARY.encode()),
+        "response": PlatformResponse(200, {}, CANARY.encode()), "connection": Connection(Secret(CANARY), {"a": CANARY}, "slack"),
         "reply": Reply(303, {"Location": CANARY}, CANARY.encode()),
     }  # fmt: skip
 
@@ -163,7 +164,7 @@ def test_what_came_in_malformed(platform: str) -> None:
         [("cookie", f"base44_access_token={CANARY} x")], [("cookie", f"__Host-base44_session={CANARY}")],
         [("cookie", f"base44_access_token={CANARY}; base44_access_token={CANARY}")],
     ):  # fmt: skip
-        from base44_web._engine import Engine
+        from base44_web._core.engine.engine import Engine
 
         engine = Engine(canary_settings(platform, token_sources=["header", "cookie", "session"]))
         with pytest.raises(Base44Error) as caught:
@@ -174,8 +175,8 @@ def test_what_came_in_malformed(platform: str) -> None:
 @pytest.mark.parametrize(
     "fields",
     [
-        {"service_token": f"{CANARY} \n"}, {"session_secret": ["s" * 40, 7, CANARY]}, {"verification_key": f"http://{CANARY}.example"},
-        {"service_token": SERVICE, "timeout": -1}, {"session_secret": CANARY, "token_sources": ["header", "session"]},
+        {"service_token": f"{CANARY} \n"}, {"secret": ["s" * 40, 7, CANARY]}, {"verification_key": f"http://{CANARY}.example"},
+        {"service_token": SERVICE, "timeout": -1}, {"secret": CANARY, "token_sources": ["header", "session"]},
         {"verification": "keys", "verification_key": CANARY, "algorithms": ["HS256"]},
         {"verification": "keys", "verification_key": f"-----BEGIN {CANARY}", "algorithms": ["RS256"], "audience": "a"},
     ],
@@ -192,7 +193,7 @@ def test_settings_that_are_wrong(fields: dict[str, Any], monkeypatch: pytest.Mon
     frames_are_clean(caught.value)
 
 
-@pytest.mark.parametrize("name", ["session_secret", "verification_key", "relay_keys", "replay_store"])
+@pytest.mark.parametrize("name", ["secret", "verification_key", "relay_keys", "replay_store"])
 def test_secrets_that_are_no_text(name: str) -> None:
     """An octet of the environment that is no UTF-8 arrives as half a surrogate, which nothing can encode."""
     secret = f"{CANARY * 3}\udce9"

@@ -29,7 +29,7 @@ def platforms() -> Iterator[dict[str, tuple[Emulator, Settings]]]:
             settings = Settings(
                 app_id=emulator.app_id, server_url=server.url, service_token=emulator.service_token,
                 app_user_connectors={"calendar": CALENDAR_ID}, token_sources=["header", "session"],
-                session_secret=f"the session secret of {emulator.app_id}, long enough",
+                secret=f"the session secret of {emulator.app_id}, long enough",
             )  # fmt: skip
             found[host] = (emulator, settings)
         yield found
@@ -149,8 +149,8 @@ def test_a_header_that_chooses(name: str, platforms: Any) -> None:
 def test_resolvers_that_are_wrong(platforms: Any) -> None:
     with pytest.raises(ConfigurationError, match="allowed_app_ids"):
         SettingsResolver(choose, allowed_app_ids=["a b"])
-    from base44_web._incoming import Incoming
-    from base44_web._resolver import Engines
+    from base44_web._core.engine.apps import Engines
+    from base44_web._core.incoming.request import Incoming
 
     engines = Engines(SettingsResolver(lambda arrival: Settings()))
     with pytest.raises(ConfigurationError, match="app_id"):
@@ -163,8 +163,8 @@ def test_resolvers_that_are_wrong(platforms: Any) -> None:
 
 @pytest.mark.parametrize("wsgi", [True, False])
 def test_trust_under_wsgi_is_warned_of(wsgi: bool, caplog: pytest.LogCaptureFixture) -> None:
-    from base44_web._incoming import Incoming
-    from base44_web._resolver import Engines
+    from base44_web._core.engine.apps import Engines
+    from base44_web._core.incoming.request import Incoming
 
     trusting = Settings(app_id="a", platform_headers="trust", allowed_api_urls=["https://base44.app"])
     engines = Engines(SettingsResolver(lambda arrival: trusting), wsgi=wsgi)
@@ -175,8 +175,8 @@ def test_trust_under_wsgi_is_warned_of(wsgi: bool, caplog: pytest.LogCaptureFixt
 
 def test_the_environment_is_one_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     """A token that the environment has for one app must not go to another's."""
-    from base44_web._incoming import Incoming
-    from base44_web._resolver import Engines
+    from base44_web._core.engine.apps import Engines
+    from base44_web._core.incoming.request import Incoming
 
     for variable in ("SERVICE_TOKEN", "APP_URL", "SESSION_SECRET", "APP_ID"):
         with monkeypatch.context() as patch:

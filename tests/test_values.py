@@ -22,8 +22,10 @@ from base44_web import (
     Secret,
     Settings,
 )
-from base44_web._incoming import Caller, Incoming
-from base44_web._message import Request, Response
+from base44_web._core.claims import Token
+from base44_web._core.incoming.caller import Caller
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.transport.message import PlatformRequest, PlatformResponse
 from base44_web.testing import CALENDAR_ID, Emulator
 
 CANARY = "c4n4ry.token.value"
@@ -36,10 +38,10 @@ def holders() -> list[Any]:
         secret,
         Connection(secret, {"k": CANARY}, "slack"),
         Settings(app_id="a", service_token=CANARY),
-        Caller("a", "https://x", "https://x", secret, secret, secret),
+        Caller("a", "https://x", "https://x", Token(secret), secret, secret),
         Incoming("GET", [("authorization", CANARY), ("cookie", CANARY)]),
-        Request("GET", "https://x", (("Authorization", secret),), b""),
-        Response(200, {}, CANARY.encode()),
+        PlatformRequest("GET", "https://x", (("Authorization", secret),), b""),
+        PlatformResponse(200, {}, CANARY.encode()),
         client,
         client.aio,
         client.connectors,

@@ -12,8 +12,9 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from base44_web import AppUser, Settings, _identity
-from base44_web._views import safe_next
+from base44_web import AppUser, Settings
+from base44_web._core.connections import statuses as _statuses
+from base44_web._core.views.routes import safe_next
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.drivers import Driver
 
@@ -42,7 +43,7 @@ def settings(emulator: Emulator, platform: str) -> Settings:
         app_user_connectors={"calendar": CALENDAR_ID, "other": "70a1b2c3d4e5f60718293a4c"},
         connector_types={"calendar": "googlecalendar"},
         token_sources=["header", "cookie", "session"],
-        session_secret=SECRET,
+        secret=SECRET,
         sign_in_url="/sign-in",
         timeout=1,
     )
@@ -51,7 +52,7 @@ def settings(emulator: Emulator, platform: str) -> Settings:
 @pytest.fixture(autouse=True)
 def statuses_are_not_kept(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "keeps_statuses" not in request.keywords:
-        monkeypatch.setattr(_identity, "_STATUS", 0.0)
+        monkeypatch.setattr(_statuses, "_SECONDS", 0.0)
 
 
 @pytest.fixture

@@ -60,7 +60,7 @@ APPS = [
     ("uvicorn", "django", "project.asgi:application"), ("gunicorn", "django", "project.wsgi:application"),
 ]  # fmt: skip
 SETTINGS = {
-    "BASE44_TOKEN_SOURCES": "header,session", "BASE44_SESSION_SECRET": "a session secret of more than 32 characters",
+    "BASE44_TOKEN_SOURCES": "header,session", "BASE44_SECRET": "a session secret of more than 32 characters",
     "BASE44_SIGN_IN_URL": "/sign-in", "BASE44_TIMEOUT": "1", "BASE44_MAX_RETRIES": "0",
 }  # fmt: skip
 

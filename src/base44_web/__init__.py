@@ -5,13 +5,14 @@ The adapters are in `base44_web.starlette`, `.fastapi`, `.django` and `.flask`; 
 
 from __future__ import annotations
 
-from ._async.client import AsyncBase44, AsyncConnectorsModule, AsyncServiceRole, AsyncUserConnectorsModule
-from ._message import Request, Response
-from ._resolver import Arrival, SettingsResolver
-from ._secret import Secret
-from ._sync.client import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
-from ._transport import AsyncTransport, HttpxTransports, Transport, TransportFactory
-from ._values import ApiResponse, AppUser, Connection, ConnectorID, UnverifiedClaims
+from ._core.client._async import AsyncBase44, AsyncConnectorsModule, AsyncServiceRole, AsyncUserConnectorsModule
+from ._core.client._sync import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
+from ._core.engine.apps import Arrival, SettingsResolver
+from ._core.secret import Secret
+from ._core.transport.httpx_clients import HttpxTransports
+from ._core.transport.message import PlatformRequest, PlatformResponse
+from ._core.transport.protocol import AsyncTransport, Transport, TransportFactory
+from ._core.values import ApiResponse, AppUser, Connection, ConnectorID, UnverifiedClaims
 from .errors import (
     AlreadyConnectedError,
     AuthenticationError,
@@ -25,6 +26,7 @@ from .errors import (
     MiddlewareMissingError,
     NotConnectedError,
     NotFoundError,
+    PayloadTooLargeError,
     PermissionDeniedError,
     RateLimitError,
     RequestFailedError,
@@ -62,12 +64,13 @@ __all__ = [
     "MiddlewareMissingError",
     "NotConnectedError",
     "NotFoundError",
+    "PayloadTooLargeError",
     "PermissionDeniedError",
+    "PlatformRequest",
+    "PlatformResponse",
     "RateLimitError",
-    "Request",
     "RequestFailedError",
     "RequestTimeoutError",
-    "Response",
     "Secret",
     "ServerError",
     "ServiceRole",

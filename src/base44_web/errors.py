@@ -23,6 +23,7 @@ __all__ = [
     "MiddlewareMissingError",
     "NotConnectedError",
     "NotFoundError",
+    "PayloadTooLargeError",
     "PermissionDeniedError",
     "RateLimitError",
     "RequestFailedError",
@@ -45,7 +46,7 @@ class Base44Error(Exception):
         data: the platform's decoded error body, or `None`. Always `None` for a 2xx answer, whose body
             could hold a credential.
         request_id: the `X-Request-Id` of the platform's answer, where it sent one.
-        visitor: whether this is about who asks (their token, where their request comes from), not about the app.
+        about_visitor: whether this is about who asks (their token, where their request comes from), not about the app.
             Where a view lets such an error escape, the visitor is told.
         connector: the ID of the app user connector that it is about, or `None`.
         retry_after: seconds to wait, from the platform's `Retry-After` header, where it sent a sensible one.
@@ -61,7 +62,7 @@ class Base44Error(Exception):
         code: str | None = None,
         data: Any = None,
         request_id: str | None = None,
-        visitor: bool = False,
+        about_visitor: bool = False,
         connector: str | None = None,
         retry_after: float | None = None,
     ) -> None:
@@ -71,7 +72,7 @@ class Base44Error(Exception):
         self.code = code
         self.data = data
         self.request_id = request_id
-        self.visitor = visitor
+        self.about_visitor = about_visitor
         self.connector = connector
         self.retry_after = retry_after
 
@@ -135,6 +136,12 @@ class AlreadyConnectedError(ConflictError):
     """`connect_app_user` found the app user already connected, so there is no URL to go to."""
 
 
+class PayloadTooLargeError(Base44Error):
+    """413: a request whose body is larger than is read here."""
+
+    default_status = 413
+
+
 class ValidationError(Base44Error):
     """422: the platform refused the request's contents; `data["detail"]` lists what."""
 
@@ -190,6 +197,7 @@ _BY_STATUS = {
         PermissionDeniedError,
         NotFoundError,
         ConflictError,
+        PayloadTooLargeError,
         ValidationError,
         RateLimitError,
     )

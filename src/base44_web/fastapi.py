@@ -21,13 +21,14 @@ from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 
-from ._async.client import AsyncBase44
-from ._guards import CONNECTORS, check_connectors
-from ._replies import Reply
-from ._starlette_guards import Refused, admission
-from ._sync.client import Base44
-from ._values import AppUser, Connection
+from ._core.client._async import AsyncBase44
+from ._core.client._sync import Base44
+from ._core.guards.startup import CONNECTORS, check_connectors
+from ._core.replies.reply import Reply
+from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
+from .starlette.guards import admission
+from .starlette.replies import Refused
 
 __all__ = [
     "AppUserConnection",

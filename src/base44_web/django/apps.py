@@ -11,9 +11,9 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
-from .._guards import check_views
+from .._core.config import Settings
+from .._core.guards.startup import check_views
 from ..errors import ConfigurationError
-from ..settings import Settings
 from .debug import Base44ReporterFilter
 from .middleware import Base44Middleware, load_settings
 

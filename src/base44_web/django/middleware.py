@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -15,23 +14,19 @@ from django.http import HttpResponse, HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
 
-from .._engine import Engine
-from .._fields import framework_keys
-from .._replies import Reply
-from .._resolver import Engines, SettingsResolver
-from ..errors import ConfigurationError
-from ..settings import Settings
-from .guards import answer
-from .guards import response as to_response
+from .._core.config import Settings
+from .._core.engine.apps import Engines, SettingsResolver
+from .._core.fields import framework_keys
+from .._core.replies.refuse import early_reply
+from ..errors import Base44Error, ConfigurationError
 from .relay import refusal_of
-from .request import ENGINE, INCOMING, engines, full_path, incoming_of, take_out_of_request, was_private
+from .replies import answer
+from .replies import response as to_response
+from .request import ENGINE, INCOMING, HeldEngine, full_path, incoming_of, strip_platform_headers, was_private
 
 if TYPE_CHECKING:
-    from .._relay import Relay
-    from .._transport import TransportFactory
-
-
-logger = logging.getLogger("base44_web")
+    from .._core.incoming.signature import SignatureCheck
+    from .._core.transport.protocol import TransportFactory
 
 
 class DjangoConfigurationError(ConfigurationError, ImproperlyConfigured):
@@ -68,14 +63,14 @@ class Base44Middleware:
         if self._is_async:
             markcoroutinefunction(self)
         only = self._engines.only
-        # With one app, and no headers to look at, each request gets this number, and no more is done.
+        # With one app, and no headers to look at, each request gets this, and no more is done.
         examines = only is None or only.settings.platform_headers != "ignore" or only.reads_cookies
-        self._key = 0 if only is None or examines else _number_of(only)
+        self._held = None if only is None or examines else HeldEngine(only)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._key == 0:
+        if self._held is None:
             return self._examined(request)
-        request.__dict__[ENGINE] = self._key
+        request.__dict__[ENGINE] = self._held
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
         return response
 
@@ -83,25 +78,27 @@ class Base44Middleware:
         attributes = request.__dict__
         engine = self._engines.only
         if engine is None:
-            found = self._engines.find(incoming_of(request), full_path(request))
-            if isinstance(found, Reply):
-                return self._answer(to_response(found, request))
-            engine = found
-        attributes[ENGINE] = _number_of(engine)
+            try:
+                engine = self._engines.find(incoming_of(request), full_path(request))
+            except Base44Error as error:
+                if not error.about_visitor:
+                    raise
+                return self._answer(to_response(early_reply(error), request))
+        attributes[ENGINE] = HeldEngine(engine)
         if engine.settings.platform_headers != "ignore":
-            attributes[INCOMING] = take_out_of_request(request)
-            if engine.relay is not None:
-                return self._judged(engine.relay, request)
+            attributes[INCOMING] = strip_platform_headers(request)
+            if engine.signature_check is not None:
+                return self._checked(engine.signature_check, request)
         response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
         if not engine.reads_cookies:
             return response
         if self._is_async:
 
-            async def guarded() -> Any:
-                return _guarded(request, await cast(Awaitable[HttpResponseBase], response))
+            async def told() -> Any:
+                return _telling_caches(request, await cast(Awaitable[HttpResponseBase], response))
 
-            return guarded()
-        return _guarded(request, cast(HttpResponseBase, response))
+            return told()
+        return _telling_caches(request, cast(HttpResponseBase, response))
 
     def _answer(self, response: HttpResponse) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         async def answered() -> HttpResponseBase:
@@ -109,15 +106,17 @@ class Base44Middleware:
 
         return answered() if self._is_async else response
 
-    def _judged(self, relay: Relay, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+    def _checked(
+        self, check: SignatureCheck, request: DjangoHttpRequest
+    ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
         if self._is_async:
 
-            async def judged() -> Any:
-                refused = await asyncio.to_thread(refusal_of, relay, request)
+            async def checked() -> Any:
+                refused = await asyncio.to_thread(refusal_of, check, request)
                 return await self.get_response(request) if refused is None else refused
 
-            return judged()
-        refused = refusal_of(relay, request)
+            return checked()
+        refused = refusal_of(check, request)
         response: HttpResponseBase = self.get_response(request) if refused is None else refused
         return response
 
@@ -126,18 +125,12 @@ class Base44Middleware:
         return answer(exception, request)
 
 
-def _guarded(request: DjangoHttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+def _telling_caches(request: DjangoHttpRequest, response: HttpResponseBase) -> HttpResponseBase:
     """Tell caches where an answer depends on the visitor's cookie."""
     if was_private(request):
         patch_vary_headers(response, ["Cookie"])
         response.headers.setdefault("Cache-Control", "private")
     return response
-
-
-def _number_of(engine: Engine) -> int:
-    """What a request gets in place of the engine: requests can be pickled, and engines cannot."""
-    engines[id(engine)] = engine
-    return id(engine)
 
 
 def load_settings() -> Settings | SettingsResolver:
@@ -166,6 +159,6 @@ def load_settings() -> Settings | SettingsResolver:
 def _secret_key() -> dict[str, Any]:
     """Django's own secret keys, wrapped: they seal the session if nothing else is given for that."""
     try:
-        return {"session_secret": framework_keys(django_settings.SECRET_KEY, django_settings.SECRET_KEY_FALLBACKS)}
+        return {"secret": framework_keys(django_settings.SECRET_KEY, django_settings.SECRET_KEY_FALLBACKS)}
     except ImproperlyConfigured:  # there is none
         return {}

@@ -1,4 +1,4 @@
-"""Relayed requests: judged before any view sees them, their body read first."""
+"""Relayed requests: checked before any view sees them, their body read first."""
 
 from __future__ import annotations
 
@@ -8,27 +8,28 @@ from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 
-from .._incoming import Incoming
-from .._relay import Relay
+from .._core.incoming.request import Incoming
+from .._core.incoming.signature import SignatureCheck
+from .._core.replies.refuse import early_reply
 from ..errors import ConfigurationError
-from .guards import response
+from .replies import response
 from .request import INCOMING, full_path
 
 
-def refusal_of(relay: Relay, request: HttpRequest) -> HttpResponse | None:
+def refusal_of(check: SignatureCheck, request: HttpRequest) -> HttpResponse | None:
     """The answer to a request that is refused. Its body stays readable for the view."""
     incoming = cast(Incoming, request.__dict__[INCOMING])
-    if relay.is_bare(incoming):
+    if check.is_bare(incoming):
         return None
     query: str = request.META.get("QUERY_STRING", "")
-    reply = relay.check(incoming, path=full_path(request), query=query, body=_body(relay, request))
-    return None if reply is None else response(reply, request)
+    refused = check.check(incoming, path=full_path(request), query=query, body=_body(check, request))
+    return None if refused is None else response(early_reply(refused), request)
 
 
-def _body(relay: Relay, request: HttpRequest) -> bytes:
-    too_much = bytes(relay.max_body + 1)
+def _body(check: SignatureCheck, request: HttpRequest) -> bytes:
+    too_much = bytes(check.max_body + 1)
     try:
-        if int(request.META.get("CONTENT_LENGTH") or 0) > relay.max_body:
+        if int(request.META.get("CONTENT_LENGTH") or 0) > check.max_body:
             return too_much
         return request.body
     except RawPostDataException:

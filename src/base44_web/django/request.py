@@ -2,22 +2,38 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, final
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest as DjangoHttpRequest
 from django.urls import get_script_prefix
 
-from .._context import Context
-from .._engine import Engine
-from .._environ import read_environ, take_out
-from .._incoming import Incoming, take_out_of_scope
-from .._sync.client import Base44
+from .._core.client._sync import Base44
+from .._core.engine.context import Context
+from .._core.engine.engine import Engine
+from .._core.incoming.environ import read_environ, strip_environ
+from .._core.incoming.request import Incoming, strip_scope
+from .._core.platform.io import AWAITING, IN_THREADS
 from ..errors import MiddlewareMissingError
 
-engines: weakref.WeakValueDictionary[int, Engine] = weakref.WeakValueDictionary()
-ENGINE, INCOMING, _CLIENT = "_base44_engine", "_base44_incoming", "_base44_client"
+ENGINE, INCOMING = "_base44_engine", "_base44_incoming"
+_CONTEXT, _CLIENT = "_base44_context", "_base44_client"
+
+
+@final
+class HeldEngine:
+    """An engine on a request. Requests can be pickled, and engines cannot: who loads such a request finds none."""
+
+    __slots__ = ("engine",)
+
+    def __init__(self, engine: Engine | None = None) -> None:
+        self.engine = engine
+
+    def __reduce__(self) -> tuple[type[HeldEngine], tuple[()]]:
+        return HeldEngine, ()
+
+
+_NOBODYS = HeldEngine()
 
 
 class HttpRequest(DjangoHttpRequest):
@@ -35,11 +51,20 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
         MiddlewareMissingError: the middleware is not installed, or comes later than what asks.
     """
     # The Django REST framework's requests have Django's own in them.
-    request = getattr(request, "_request", request)
-    attributes = request.__dict__
+    attributes = getattr(request, "_request", request).__dict__
     client: Base44 | None = attributes.get(_CLIENT)
     if client is None:
-        engine = engines.get(attributes.get(ENGINE, 0))
+        client = attributes[_CLIENT] = Base44._for(context_of(request))
+    return client
+
+
+def context_of(request: DjangoHttpRequest) -> Context:
+    """The context of a request. Raises as `get_base44`."""
+    request = getattr(request, "_request", request)
+    attributes = request.__dict__
+    context: Context | None = attributes.get(_CONTEXT)
+    if context is None:
+        engine = attributes.get(ENGINE, _NOBODYS).engine
         if engine is None:
             raise MiddlewareMissingError(
                 "request.base44 is not there: add base44_web.django.Base44Middleware to MIDDLEWARE, "
@@ -47,16 +72,15 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
             )
         incoming = attributes.get(INCOMING) or incoming_of(request)
         # Under WSGI an async view's event loop ends with the request.
-        loop_per_request = not isinstance(request, ASGIRequest)
-        context = Context(engine, incoming, loop_per_request=loop_per_request)
-        client = attributes[_CLIENT] = Base44._for(context)
-    return client
+        awaiting = AWAITING if isinstance(request, ASGIRequest) else IN_THREADS
+        context = attributes[_CONTEXT] = Context(engine, incoming, awaiting=awaiting)
+    return context
 
 
 def was_private(request: DjangoHttpRequest) -> bool:
     """Whether an answer to a request depends on the visitor's cookie."""
-    client: Base44 | None = request.__dict__.get(_CLIENT)
-    return client is not None and client._context.is_private
+    context: Context | None = request.__dict__.get(_CONTEXT)
+    return context is not None and context.is_private
 
 
 def full_path(request: DjangoHttpRequest) -> str:
@@ -65,15 +89,17 @@ def full_path(request: DjangoHttpRequest) -> str:
 
 
 def incoming_of(request: DjangoHttpRequest) -> Incoming:
+    """What came in."""
     return read_environ(request.META, secure=request.is_secure())
 
 
-def take_out_of_request(request: DjangoHttpRequest) -> Incoming:
+def strip_platform_headers(request: DjangoHttpRequest) -> Incoming:
+    """What came in, and what no error page may show removed."""
     incoming = incoming_of(request)
-    take_out(request.META)
+    strip_environ(request.META)
     request.__dict__.pop("headers", None)  # a copy, if something asked for it before
     if isinstance(request, ASGIRequest):
-        take_out_of_scope(request.scope)
+        strip_scope(request.scope)
     return incoming
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from .._views import VIEWS
+from .._core.views.routes import VIEWS
 from .views import view_of
 
 app_name = "base44"

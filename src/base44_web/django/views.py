@@ -10,10 +10,11 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 from django.views.decorators.csrf import csrf_exempt
 
-from .._sync.views import answer
-from .._views import MAX_BODY, Ask, View
-from .guards import response, visit_of
-from .request import get_base44
+from .._core.platform.io import BLOCKING, run
+from .._core.views.handlers import answer
+from .._core.views.routes import MAX_BODY, View, ViewRequest
+from .replies import response, visit_of
+from .request import context_of
 
 
 def view_of(view: View) -> Callable[..., HttpResponse]:
@@ -23,14 +24,13 @@ def view_of(view: View) -> Callable[..., HttpResponse]:
     same origin in every framework alike), and from `LoginRequiredMiddleware`: these users are not Django's.
     """
 
-    def asked(request: HttpRequest, connector: str | None = None, **captured: object) -> HttpResponse:
-        context = get_base44(request)._context
+    def answered(request: HttpRequest, connector: str | None = None, **captured: object) -> HttpResponse:
         query: str = request.META.get("QUERY_STRING", "")
         # No local holds the body: it can be a token, and a traceback shows locals.
-        ask = Ask.of(view, visit_of(request), connector, query, _body(request))
-        return response(answer(context, ask), request)
+        asked = ViewRequest.of(view, visit_of(request), connector, query, _body(request))
+        return response(run(answer(BLOCKING, context_of(request), asked)), request)
 
-    return login_not_required(csrf_exempt(asked))
+    return login_not_required(csrf_exempt(answered))
 
 
 def _body(request: HttpRequest) -> bytes:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import jwt
 
-from .._values import AppUser
+from .._core.values import AppUser
 from ._faults import Answer, Fault, Recorded
 from ._provider import Provider
 from ._replies import HTML, Reply, detail, json_reply

@@ -6,8 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from .._message import Request, Response
-from .._transport import AsyncTransport, Transport, refusal
+from .._core.transport.exchange import refusal
+from .._core.transport.message import PlatformRequest, PlatformResponse
+from .._core.transport.protocol import AsyncTransport, Transport
 from ..errors import RequestFailedError, RequestTimeoutError
 from ._faults import Answer, Recorded
 
@@ -32,7 +33,7 @@ class _Sync:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
-    def send(self, request: Request, *, timeout: float, connect_timeout: float) -> Response:
+    def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         answer = _ask(self._emulator, request)
         time.sleep(min(_duration(answer), timeout))
         return _receive(answer, timeout)
@@ -45,7 +46,7 @@ class _Async:
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
 
-    async def send(self, request: Request, *, timeout: float, connect_timeout: float) -> Response:
+    async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         answer = _ask(self._emulator, request)
         await asyncio.sleep(min(_duration(answer), timeout))
         return _receive(answer, timeout)
@@ -54,7 +55,7 @@ class _Async:
         """Nothing is held."""
 
 
-def _ask(emulator: Emulator, request: Request) -> Answer:
+def _ask(emulator: Emulator, request: PlatformRequest) -> Answer:
     scheme, _, rest = request.url.partition("://")
     host, _, path = rest.partition("/")
     headers = tuple((name.lower(), value) for name, value in request.plain_headers())
@@ -65,7 +66,7 @@ def _duration(answer: Answer) -> float:
     return answer.fault.delay + answer.fault.drip * len(answer.body)
 
 
-def _receive(answer: Answer, timeout: float) -> Response:
+def _receive(answer: Answer, timeout: float) -> PlatformResponse:
     if _duration(answer) >= timeout:
         raise RequestTimeoutError(f"The emulator did not answer within {timeout:g} seconds.", code="timeout")
     if answer.fault.drop is not None or answer.fault.raw is not None:
@@ -74,4 +75,4 @@ def _receive(answer: Answer, timeout: float) -> Response:
     refused = refusal(headers, len(answer.body))
     if refused is not None:
         raise refused
-    return Response(answer.status, headers, answer.body)
+    return PlatformResponse(answer.status, headers, answer.body)

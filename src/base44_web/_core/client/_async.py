@@ -1,0 +1,330 @@
+"""The request-scoped client and its two connector modules."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, final
+
+from ..config import Settings
+from ..engine.context import Context, app_user_connection, call, identify
+from ..incoming.caller import DataEnv
+from ..platform import wire
+from ..secret import Opaque, Secret, as_secret
+from ..urls import check_identifier
+from ..values import ApiResponse, AppUser, Connection, Method, UnverifiedClaims
+
+if TYPE_CHECKING:
+    from ..transport.httpx_clients import AsyncClient, SyncClient
+    from ..transport.protocol import TransportFactory
+    from ._sync import Base44
+
+
+@final
+class AsyncBase44(Opaque):
+    """A Base44 client for exactly one app user: in a view, the one whose request it is.
+
+    In a view it comes from the middleware, as `request.base44`; it owns nothing, and goes on working in streams,
+    background tasks and threads after the response. Without a framework, make one and use it as a context manager.
+
+    Args:
+        app_id: the app's ID; default `BASE44_APP_ID`.
+        token: the app user's JWT; without it only the service role works.
+        service_token: the service role's token; default `BASE44_SERVICE_TOKEN`.
+        server_url: the platform's origin; default `BASE44_SERVER_URL`, then `https://base44.app`.
+        data_env: the data environment to ask for, sent as `X-Data-Env`.
+        settings: all settings at once, in place of the first, third and fourth.
+        transport: how to send: an `httpx2` or `httpx` client (yours to close), or a `TransportFactory`.
+
+    Raises:
+        ConfigurationError: a setting is missing or wrong.
+    """
+
+    __slots__ = ("_context",)
+    _context: Context
+
+    def __init__(
+        self,
+        *,
+        app_id: str | None = None,
+        token: str | Secret | None = None,
+        service_token: str | Secret | None = None,
+        server_url: str | None = None,
+        data_env: DataEnv | None = None,
+        settings: Settings | None = None,
+        transport: TransportFactory | SyncClient | AsyncClient | None = None,
+    ) -> None:
+        # Wrapped first: a traceback shows this frame's locals.
+        token, service_token = as_secret(token), as_secret(service_token)
+        self._context = Context.without_request(
+            settings=settings,
+            app_id=app_id,
+            server_url=server_url,
+            service_token=service_token,
+            token=token,
+            data_env=data_env,
+            transport=transport,
+        )
+
+    @classmethod
+    def _for(cls, context: Context) -> Self:
+        self = cls.__new__(cls)
+        self._context = context
+        return self
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections of a client that you made. A request's client owns none, so nothing happens."""
+        if self._context.owns_engine:
+            await self._context.engine.aclose()
+
+    @property
+    def sync(self) -> Base44:
+        """The blocking client for the same app user, for plain `def` code in a thread."""
+        from ._sync import Base44
+
+        return Base44._for(self._context)
+
+    @property
+    def token(self) -> Secret | None:
+        """The app user's JWT, or `None` for an anonymous visitor. Nothing has verified it: `user()` does.
+
+        Raises:
+            Base44Error: what came in is malformed; see `base44_web.errors`.
+        """
+        token = self._context.caller.token
+        return None if token is None else token.secret
+
+    @property
+    def unverified_claims(self) -> UnverifiedClaims | None:
+        """What the app user's JWT claims, decoded and *not verified*; `None` without a token, or where it is no JWT.
+
+        Anybody can write such claims: they are hints (a language, a name to greet), never an identity.
+
+        Raises:
+            Base44Error: what came in is malformed; see `base44_web.errors`.
+        """
+        token = self._context.caller.token
+        found = None if token is None else token.claims
+        return None if found is None else UnverifiedClaims(found)
+
+    @property
+    def connectors(self) -> AsyncUserConnectorsModule:
+        """What the app user can do with connectors: connect and disconnect."""
+        return AsyncUserConnectorsModule(self._context)
+
+    @property
+    def as_service_role(self) -> AsyncServiceRole:
+        """The service role's modules.
+
+        Raises:
+            ServiceRoleUnavailableError: there is no service token for this request.
+            Base44Error: what came in is malformed or contradicts the settings.
+        """
+        wire.service_token(self._context.caller)
+        return AsyncServiceRole(self._context)
+
+    async def user(self) -> AppUser | None:
+        """The signed-in app user, verified as `Settings.verification` says; `None` for an anonymous visitor.
+
+        The platform's answer is remembered for `Settings.identity_ttl` seconds, for this token only.
+
+        Raises:
+            AuthenticationError: the token is malformed, expired, refused, of another app or of no active user.
+            Base44Error: any other failure; see `base44_web.errors`.
+        """
+        return None if self._context.caller.token is None else await identify(self._context.awaiting, self._context)
+
+    def connection(self, connector: str) -> Connection:
+        """The connection that a guard fetched for this request. No call is made.
+
+        Args:
+            connector: a name from `app_user_connectors`, or a connector ID.
+
+        Raises:
+            LookupError: no guard of this request asked for the connector, or over a minute ago: a stream can go on for
+                hours, and tokens end.
+        """
+        connection = self._context.at_hand(self._context.engine.settings.connector_id(connector))
+        if connection is None:
+            raise LookupError(
+                f"No guard fetched {connector!r} for this request within the last minute: add "
+                f"app_user_connected({connector!r}), or, in what goes on for longer, get_current_app_user_connection."
+            )
+        return connection
+
+
+@final
+class AsyncServiceRole(Opaque):
+    """What runs with the service role's rights, not the app user's."""
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    @property
+    def connectors(self) -> AsyncConnectorsModule:
+        """Connections and their tokens."""
+        return AsyncConnectorsModule(self._context)
+
+
+@final
+class AsyncConnectorsModule(Opaque):
+    """Connections and their tokens, fetched with the service role (`asServiceRole.connectors`).
+
+    Every method raises `TypeError` or `ValueError` for an identifier that is empty, no `str`, or has `/ \\ ? # %` or
+    control characters, before anything is sent; and a `Base44Error` where the call fails.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def get_connection(self, integration_type: str) -> Connection:
+        """The app's shared connection of an integration type, such as `"slack"`.
+
+        Raises:
+            NotConnectedError: nothing is connected.
+            MeteredConnectorError: the connector gives no token; use `call_api`.
+        """
+        check_identifier(integration_type, "integration_type")
+        request = wire.get_connection(self._context.caller, integration_type)
+        return await call(self._context.awaiting, self._context, request)
+
+    async def get_workspace_connection(self, connector_id: str) -> Connection:
+        """The shared connection of a connector that runs on the workspace's own OAuth app.
+
+        Raises:
+            NotConnectedError: nothing is connected.
+        """
+        check_identifier(connector_id, "connector_id")
+        request = wire.get_workspace_connection(self._context.caller, connector_id)
+        return await call(self._context.awaiting, self._context, request)
+
+    async def get_current_app_user_connection(self, connector: str) -> Connection:
+        """The connection of the app user whose request this is.
+
+        Args:
+            connector: a name from `app_user_connectors`, or a connector ID.
+
+        Raises:
+            AuthenticationError: nobody is signed in, or the token is refused.
+            NotConnectedError: this app user has not connected it.
+        """
+        connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
+        return await app_user_connection(self._context.awaiting, self._context, connector_id)
+
+    async def call_api(
+        self,
+        integration_type: str,
+        *,
+        path: str,
+        method: Method = "GET",
+        host: str | None = None,
+        query: Mapping[str, object] | None = None,
+        headers: Mapping[str, str] | None = None,
+        body: object = None,
+    ) -> ApiResponse:
+        """Call a metered connector's API through the platform's proxy.
+
+        Args:
+            integration_type: the connector, such as `"x"`.
+            path: the path at the provider.
+            method: upper case.
+            host: one of the connector's hosts, if not its usual one.
+            query: parameters, added to those in `path`.
+            headers: only those the connector allows are passed on.
+            body: JSON; ignored for GET and HEAD.
+
+        Returns:
+            The provider's answer, also where that is an error (`success=False`).
+
+        Raises:
+            NotFoundError: the connector is not set up.
+            CreditsExhaustedError: the workspace has no credits left.
+            RequestTimeoutError, RequestFailedError: the provider may have executed the call all the same.
+            TypeError, ValueError: `path`, `method` or `body` cannot be sent.
+        """
+        check_identifier(integration_type, "integration_type")
+        request = wire.call_api(
+            self._context.caller,
+            integration_type,
+            path=path,
+            method=method,
+            host=host,
+            query=query,
+            headers=headers,
+            body=body,
+        )
+        return await call(self._context.awaiting, self._context, request)
+
+    async def get_access_token(self, integration_type: str) -> str:
+        """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""
+        warnings.warn("get_access_token is deprecated: use get_connection", DeprecationWarning, stacklevel=2)
+        return (await self.get_connection(integration_type)).access_token
+
+    async def get_current_app_user_access_token(self, connector: str) -> str:
+        """Deprecated, as in the reference client: use `get_current_app_user_connection`, and its `access_token`."""
+        warnings.warn(
+            "get_current_app_user_access_token is deprecated: use get_current_app_user_connection",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return (await self.get_current_app_user_connection(connector)).access_token
+
+
+@final
+class AsyncUserConnectorsModule(Opaque):
+    """What the app user can do with connectors (`base44.connectors`).
+
+    Every method raises `TypeError` or `ValueError` for a bad identifier, as `AsyncConnectorsModule` does.
+    """
+
+    __slots__ = ("_context",)
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def connect_app_user(self, connector: str) -> str:
+        """The URL that starts the provider's OAuth flow for this app user.
+
+        It is a credential: whoever approves through it connects their account. Give it to this user's browser at
+        once; never log, store or cache it. The provider returns to a Base44 page, not to this server.
+
+        Args:
+            connector: a name from `app_user_connectors`, or a connector ID.
+
+        Raises:
+            AuthenticationError: nobody is signed in, or the token is refused.
+            AlreadyConnectedError: the app user is connected already, and there is no URL.
+            NotFoundError: the connector is not set up.
+        """
+        connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
+        request = wire.connect_app_user(self._context.caller, connector_id)
+        url = await call(self._context.awaiting, self._context, request)
+        return url.reveal()
+
+    async def disconnect_app_user(self, connector: str) -> None:
+        """Remove this app user's stored credentials for a connector.
+
+        Args:
+            connector: a name from `app_user_connectors`, or a connector ID.
+
+        Raises:
+            AuthenticationError: nobody is signed in, or the token is refused.
+            NotFoundError: there was no connection.
+        """
+        connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
+        self._context.drop(connector_id)
+        request = wire.disconnect_app_user(self._context.caller, connector_id)
+        await call(self._context.awaiting, self._context, request)

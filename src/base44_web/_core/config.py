@@ -1,0 +1,316 @@
+"""`Settings`: what the operator decides, checked once, at start-up. Public as `base44_web.settings`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, final
+
+from ..errors import ConfigurationError
+from . import fields
+from .fields import PlatformHeaders, Setting, TokenSource, Verification, declared
+from .secret import Opaque, Secret, as_secret
+from .values import ConnectorID
+
+Text: TypeAlias = Setting[str | None, str | None]
+Texts: TypeAlias = Setting[Iterable[str] | None, tuple[str, ...]]
+Seconds: TypeAlias = Setting[float | None, float]
+Credential: TypeAlias = Setting[str | Secret | None, Secret | None]
+
+
+@final
+@declared
+class Settings(Opaque):
+    """The settings of one Base44 app on this server. Immutable; its repr shows no credential.
+
+    A field left out (`None`) is taken from the framework's own settings (Django's `BASE44`, Flask's
+    config), then from the environment variable `BASE44_<FIELD>`, then from its default. Each value is checked at once;
+    what must be there, or go together, as the server starts. `docs/settings.md` lists the fields.
+
+    Raises:
+        ConfigurationError: a value is wrong; the message names the setting.
+    """
+
+    FIELDS: ClassVar[Mapping[str, Setting[Any, Any]]]
+    __slots__ = ("_given",)
+
+    app_id: Text = Setting(
+        fields.app_id, one_app=True, doc="required, unless `allowed_app_ids` and trusted platform headers give it"
+    )
+    server_url: Setting[str | None, str] = Setting(
+        fields.parse_origin, "https://base44.app", doc="`https://base44.app`. An origin; https, or http for loopback"
+    )
+    app_url: Text = Setting(
+        fields.parse_origin,
+        one_app=True,
+        doc="none. The app's own origin: connecting and disconnecting app users goes there, for the platform mirrors "
+        "the host it is called on into the provider's `redirect_uri`",
+    )
+    service_token: Credential = Setting(
+        fields.bearer_token, wrap=as_secret, one_app=True, doc="none. The service role's bearer token"
+    )
+    app_user_connectors: Setting[Mapping[str, str] | None, Mapping[str, str]] = Setting(
+        fields.connectors,
+        MappingProxyType[str, str]({}),
+        one_app=True,
+        variable_form="calendar=69e6…,mail=70a1…",
+        doc="empty. Names for connector IDs. Names are `[A-Za-z0-9_-]{1,64}`",
+    )
+    connector_types: Setting[Mapping[str, str] | None, Mapping[str, str]] = Setting(
+        fields.connector_types,
+        MappingProxyType[str, str]({}),
+        variable_form="calendar=googlecalendar",
+        doc="empty. What the pages call the service: an integration type, or a name",
+    )
+    token_sources: Setting[Iterable[TokenSource] | None, tuple[TokenSource, ...]] = Setting(
+        fields.token_sources,
+        ("header",),
+        variable_form="header,session",
+        doc='`("header",)`. `"cookie"`, `"session"` and, on WebSockets, `"subprotocol"` are opt-in; the header always '
+        "comes first. There is no query source",
+    )
+    cookie_name: Setting[str | None, str] = Setting(
+        fields.cookie_name,
+        "base44_access_token",
+        doc="`base44_access_token`. Over https it must start with `__Host-`",
+    )
+    secret: Setting[str | Secret | Iterable[str | Secret] | None, tuple[Secret, ...]] = Setting(
+        fields.secrets,
+        (),
+        wrap=fields.as_secrets,
+        one_app=True,
+        doc="the framework's own secret key. Seals the [session](connecting.md#the-session), by a key derived for it; "
+        "32 characters or more. Several: the first seals, all open",
+    )
+    allowed_origins: Texts = Setting(fields.origins, (), doc="empty. Other origins that may act with a cookie")
+    connect_path: Text = Setting(
+        fields.connect_path,
+        doc="found from the mounted [views](connecting.md). Where pages of your own are, if not",
+    )
+    sign_in_url: Text = Setting(
+        fields.sign_in_url, doc="none. Where the pages of guards send people who are not signed in"
+    )
+    platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
+        fields.platform_headers, "ignore", doc='`"ignore"`; `"trust"`, `"signed"`: see [deployment](deployment.md)'
+    )
+    relay_keys: Setting[Mapping[str, str | Secret] | None, Mapping[str, Secret]] = Setting(
+        fields.relay_keys,
+        MappingProxyType[str, Secret]({}),
+        wrap=fields.as_secret_mapping,
+        one_app=True,
+        variable_form="id=secret,id=secret",
+        doc='none; needed with `"signed"`. One or two, of 32 bytes or more',
+    )
+    relay_audience: Text = Setting(
+        fields.text,
+        doc='none; needed with `"signed"`. What the relay calls this server, such as `https://api.example.com`',
+    )
+    relay_max_body: Setting[int | None, int] = Setting(
+        fields.byte_count, 1024 * 1024, doc="1 MiB. Bytes of a signed body; more is a 413"
+    )
+    replay_store: Credential = Setting(
+        fields.replay_store,
+        wrap=as_secret,
+        doc="a file in the temporary folder. Where signed requests are noted, so that none counts twice: a path that "
+        "all workers share, or `redis://…`",
+    )
+    allowed_api_urls: Texts = Setting(
+        fields.origins, (), doc='empty; needed with `"trust"` and `"signed"`. What `Base44-Api-Url` may name'
+    )
+    allowed_app_ids: Texts = Setting(
+        fields.app_ids, (), doc="empty. Without an `app_id`: what a trusted `Base44-App-Id` may name"
+    )
+    timeout: Seconds = Setting(
+        fields.seconds, 10.0, doc="10 seconds for a whole call, from the first to the last octet"
+    )
+    connect_timeout: Seconds = Setting(fields.seconds, 2.0, doc="2 seconds to connect")
+    max_retries: Setting[int | None, int] = Setting(
+        fields.count,
+        2,
+        doc="2. How often a call is made again, within `timeout`, [where it may be](security.md#what-goes-out)",
+    )
+    ca_file: Text = Setting(fields.ca_file, doc="none. A PEM file of authorities to trust besides the system's")
+    verification: Setting[Verification | None, Verification] = Setting(
+        fields.verification,
+        "platform",
+        doc='`"platform"`; `"keys"`, `"none"`: see [who is asking](security.md#who-is-asking)',
+    )
+    verification_key: Credential = Setting(
+        fields.verification_key,
+        wrap=as_secret,
+        one_app=True,
+        doc='none; with `"keys"` an HMAC secret of 32 bytes or more, a public key as PEM or JWK, or a JWKS URL',
+    )
+    algorithms: Texts = Setting(
+        fields.names, (), variable_form="ES256", doc='none; needed with `"keys"`. HMAC or public keys, not both'
+    )
+    audience: Text = Setting(fields.text, doc="none. The `aud` that a token must have")
+    issuer: Text = Setting(fields.text, doc="none. The `iss` that a token must have")
+    app_claim: Text = Setting(fields.text, doc="none. The claim that must be this app's ID")
+    development: Setting[bool | None, bool] = Setting(
+        fields.switch, False, doc="off. Accept the local dev server's published secret, from loopback"
+    )
+    identity_ttl: Seconds = Setting(
+        fields.ttl,
+        60.0,
+        doc="60 seconds for which the platform's word on a token is remembered, never past its `exp`; 0: not at all",
+    )
+    _given: Mapping[str, Any]
+
+    if not TYPE_CHECKING:
+
+        def __init__(self, **given: Any) -> None:
+            given = _wrapped(self.FIELDS, given)  # a traceback shows this frame's locals
+            unknown = sorted(given.keys() - self.FIELDS.keys())
+            if unknown:
+                raise TypeError(f"Settings has no field {', '.join(unknown)}; known are {', '.join(self.FIELDS)}.")
+            self._fill(given, {})
+
+    @classmethod
+    def load(
+        cls,
+        given: Settings | None = None,
+        framework: Mapping[str, Any] | None = None,
+        fallback: Mapping[str, Any] | None = None,
+    ) -> Self:
+        """Settings for an adapter: `given` wins over the `framework`'s values, those over the environment.
+
+        Args:
+            given: what the user passed in code.
+            framework: field names to raw values, as the framework's configuration holds them.
+            fallback: what the framework has in place of a default, such as its own secret key.
+
+        Raises:
+            ConfigurationError: as the constructor; also for a framework key that is no setting.
+        """
+        framework, fallback = _wrapped(cls.FIELDS, framework or {}), _wrapped(cls.FIELDS, fallback or {})
+        unknown = sorted(set(framework) - set(cls.FIELDS))
+        if unknown:
+            raise ConfigurationError(f"There is no setting {', '.join(unknown)}; known are {', '.join(cls.FIELDS)}.")
+        self = cls.__new__(cls)
+        self._fill({} if given is None else given._given, framework, fallback)
+        return self.complete()
+
+    def _fill(
+        self, given: Mapping[str, Any], framework: Mapping[str, Any], fallback: Mapping[str, Any] | None = None
+    ) -> None:
+        object.__setattr__(self, "_given", MappingProxyType(dict(given)))
+        for name, setting in self.FIELDS.items():
+            raw = given.get(name)
+            if raw is None:
+                raw = framework.get(name)
+            if raw is None:
+                raw = setting.wrapped(os.environ.get(setting.variable) or None)
+            if raw is None:
+                raw = (fallback or {}).get(name)
+            try:
+                value = setting.default if raw is None else setting.parse(raw)
+            except ValueError as error:
+                raise ConfigurationError(f"The setting {name} ({setting.variable}) {error}.") from None
+            object.__setattr__(self, name, value)
+
+    def complete(self) -> Self:
+        """These settings, checked as a whole. An adapter or client does it at start-up, when all sources are in.
+
+        Raises:
+            ConfigurationError: a setting is missing, or contradicts another.
+        """
+        problem = self._contradiction()
+        if problem is not None:
+            raise ConfigurationError(problem)
+        return self
+
+    def _contradiction(self) -> str | None:
+        reads = self.platform_headers != "ignore"
+        if self.platform_headers == "signed" and not (self.relay_keys and self.relay_audience):
+            return (
+                'platform_headers="signed" needs relay_keys (BASE44_RELAY_KEYS) and relay_audience '
+                "(BASE44_RELAY_AUDIENCE): what the relay signs with, and what it calls this server."
+            )
+        if self.platform_headers == "signed" and self.token_sources != ("header",):
+            return 'With platform_headers="signed", token_sources is ("header",) alone: no relay signs the others.'
+        if reads and not self.allowed_api_urls:
+            return (
+                f'platform_headers="{self.platform_headers}" needs allowed_api_urls (BASE44_ALLOWED_API_URLS): '
+                "the API origins a request may name, such as https://base44.app."
+            )
+        if self.app_id is None and not (reads and self.allowed_app_ids):
+            return (
+                "app_id (BASE44_APP_ID) is not set: give the ID of your Base44 app. "
+                "Only trusted platform headers with allowed_app_ids can replace it."
+            )
+        if self.app_id is not None and self.allowed_app_ids and self.app_id not in self.allowed_app_ids:
+            return "app_id (BASE44_APP_ID) is not among allowed_app_ids (BASE44_ALLOWED_APP_IDS)."
+        if "session" in self.token_sources and not self.secret:
+            return (
+                'The token source "session" needs secret (BASE44_SECRET), of 32 characters or more: '
+                "python -c 'import secrets; print(secrets.token_urlsafe(32))'."
+            )
+        if "session" in self.token_sources and any(len(secret.reveal()) < 32 for secret in self.secret):
+            return "secret (BASE44_SECRET, or the framework's secret key) is shorter than 32 characters."
+        unknown = sorted(set(self.connector_types) - set(self.app_user_connectors))
+        if unknown:
+            return (
+                f"connector_types (BASE44_CONNECTOR_TYPES) names {', '.join(unknown)}, which is not in "
+                "app_user_connectors (BASE44_APP_USER_CONNECTORS)."
+            )
+        if self.app_id is None and (self.service_token or self.app_url):
+            return "service_token and app_url belong to one app: set app_id (BASE44_APP_ID) with them."
+        return None
+
+    def borrowed_from_environment(self) -> list[str]:
+        """Which fields that belong to one app nobody gave, and the environment did."""
+        return [
+            name
+            for name, setting in self.FIELDS.items()
+            if setting.one_app and self._given.get(name) is None and os.environ.get(setting.variable)
+        ]
+
+    def connector_id(self, connector: str) -> str:
+        """The ID that `connector` means: a name from `app_user_connectors`, or already an ID."""
+        if isinstance(connector, ConnectorID):
+            return connector
+        return self.app_user_connectors.get(connector, connector)
+
+    def guarded_id(self, connector: str) -> str:
+        """The ID of a connector that a guard names.
+
+        Raises:
+            ConfigurationError: a plain string that is neither a configured name nor the ID of one: a typo must not
+                become an ID. Any other ID is a `ConnectorID`.
+        """
+        found = self.connector_id(connector)
+        if isinstance(connector, ConnectorID) or found in self.app_user_connectors.values():
+            return found
+        raise ConfigurationError(
+            f"A guard names the connector {connector!r}, which is not in app_user_connectors "
+            "(BASE44_APP_USER_CONNECTORS). Add it there, or write ConnectorID(…) for an ID."
+        )
+
+    def connector_name(self, connector_id: str) -> str | None:
+        """The configured name of a connector, or `None`."""
+        return next((name for name, known in self.app_user_connectors.items() if known == connector_id), None)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"Settings cannot be changed; make new ones to set {name}")
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Settings):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in self.FIELDS)
+
+    def __hash__(self) -> int:
+        return hash((self.app_id, self.server_url, self.service_token))
+
+    def __repr__(self) -> str:
+        # Half-built ones are in tracebacks.
+        app_id, server_url = getattr(self, "app_id", None), getattr(self, "server_url", None)
+        return f"<Settings app_id={app_id!r} server_url={server_url!r}>"
+
+
+def _wrapped(known: Mapping[str, Setting[Any, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: known[name].wrapped(value) if name in known else value for name, value in values.items()}
+
+
+Settings.__module__ = "base44_web.settings"

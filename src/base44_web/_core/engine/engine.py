@@ -1,0 +1,74 @@
+"""The engine: what one `Settings` owns, for all threads, event loops and forked processes that use it."""
+
+from __future__ import annotations
+
+import os
+import weakref
+from typing import TYPE_CHECKING, final
+
+from ..config import Settings
+from ..connections.statuses import Statuses
+from ..identity.verify import Identity
+from ..incoming.cookies import reads_cookies
+from ..incoming.session import Seal
+from ..incoming.signature import SignatureCheck
+from ..platform.perform import Platform
+from ..secret import Opaque
+from ..transport.httpx_clients import transport_factory
+from ..transport.protocol import TransportFactory
+
+if TYPE_CHECKING:
+    from ..transport.httpx_clients import AsyncClient, SyncClient
+
+_engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+
+
+@final
+class Engine(Opaque):
+    """Composes the rooms below for one app; opens connections on first use, and again after it was closed.
+
+    Attributes:
+        settings: the settings.
+        platform: the way to the platform.
+        identity: who verifies tokens.
+        statuses: who is connected, for a second.
+        seal: opens and seals the session's cookie, where sessions are on.
+        signature_check: checks relayed requests, where they are signed.
+        reads_cookies: whether answers can depend on a visitor's cookie.
+    """
+
+    __slots__ = (
+        "__weakref__", "identity", "platform", "reads_cookies", "seal", "settings", "signature_check", "statuses",
+    )  # fmt: skip
+
+    def __init__(
+        self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
+    ) -> None:
+        self.settings = settings
+        self.platform = Platform(settings, transport_factory(transport, settings.ca_file))
+        self.identity = Identity(self.platform)
+        self.statuses = Statuses()
+        self.seal = Seal(settings.secret) if "session" in settings.token_sources else None
+        self.signature_check = SignatureCheck(settings) if settings.platform_headers == "signed" else None
+        self.reads_cookies = reads_cookies(settings)
+        _engines.add(self)
+
+    def close(self) -> None:
+        """Close the blocking connections."""
+        self.platform.pools.close()
+
+    async def aclose(self) -> None:
+        """Close the blocking connections and the running event loop's."""
+        await self.platform.pools.aclose()
+
+    def _after_fork(self) -> None:
+        for each in (self.platform, self.identity, self.statuses):
+            each.after_fork()
+
+
+def _start_afresh() -> None:
+    for engine in list(_engines):
+        engine._after_fork()
+
+
+os.register_at_fork(after_in_child=_start_afresh)

@@ -1,0 +1,70 @@
+"""The check behind every guard."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from ...errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
+from ..engine.context import Context, app_user_connection, identify
+from ..platform import wire
+from ..platform.io import IO
+from ..values import AppUser, Connection
+
+
+async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
+    """Verify the app user and fetch their connections, at the same time; both stay at hand for this request.
+
+    Args:
+        io: how to wait.
+        context: the request's.
+        connectors: what must be connected: configured names, or IDs.
+
+    Raises:
+        AuthenticationError: nobody is signed in, or the token is refused.
+        NotConnectedError: a connector is not connected.
+        ConfigurationError: a connector is not configured; there is no service role, or the platform refuses it.
+        Base44Error: the request is malformed, or the platform is failing.
+    """
+    identifiers = [context.engine.settings.guarded_id(connector) for connector in connectors]
+    token = wire.user_token(context.caller)
+    known = context.engine.identity.known
+    user: AppUser | Base44Error | None = known.get(context.caller)
+    if isinstance(user, Base44Error) or (user is None and token.dead_reason() is not None):
+        return await identify(io, context)  # raises; nobody is asked about such a token
+    was_known = user is not None
+    # Of tokens that nobody has verified yet there can be any number: they take no known user's place.
+    limiter = None if was_known else context.engine.platform.unverified
+
+    async def verified() -> AppUser | Connection:
+        return await identify(io, context)
+
+    async def fetched(identifier: str) -> AppUser | Connection:
+        return await app_user_connection(io, context, identifier, limiter=limiter)
+
+    missing = [identifier for identifier in identifiers if context.at_hand(identifier) is None]
+    calls = [*([] if was_known else [verified]), *(partial(fetched, identifier) for identifier in missing)]
+    outcomes = await io.gather(*calls) if calls else []
+    if not was_known:
+        user = _user(outcomes.pop(0))
+    for identifier, outcome in zip(missing, outcomes, strict=True):
+        if isinstance(outcome, AuthenticationError | PermissionDeniedError):
+            if was_known:
+                known.drop(context.caller)
+                await identify(io, context)  # raises if it is the user whom the platform refuses by now
+            # The platform has just verified the user, so it is the service token that it refuses.
+            raise ServiceRoleUnavailableError(
+                "The platform refused the service role: check service_token (BASE44_SERVICE_TOKEN) and app_id.",
+                code="service_token_refused",
+            )
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        assert isinstance(outcome, Connection)
+        context.keep(identifier, outcome)
+    return _user(user)
+
+
+def _user(outcome: object) -> AppUser:
+    if isinstance(outcome, Base44Error):
+        raise outcome
+    assert isinstance(outcome, AppUser)
+    return outcome

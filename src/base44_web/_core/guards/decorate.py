@@ -1,0 +1,117 @@
+"""Guards as decorators, the same in every framework; what a framework does in its own way is a `Framework`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, Protocol, TypeVar, cast
+
+from ...errors import Base44Error
+from ..engine.context import Context
+from ..platform.io import BLOCKING, run
+from .admit import admit
+from .startup import check_connectors, check_function, mark
+
+V = TypeVar("V")
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
+
+
+class Framework(Protocol):
+    """What the guards of a framework do in its own way."""
+
+    def finder(self, view: Any) -> Callable[[Args, Kwargs], Any]:
+        """How to find the request among a view's arguments.
+
+        Raises:
+            TypeError: at import, where there is none.
+        """
+        ...
+
+    def context(self, request: Any) -> Context:
+        """The request's context."""
+        ...
+
+    async def refuse_awaiting(self, error: Base44Error, request: Any) -> Any:
+        """The response to who may not pass."""
+        ...
+
+
+class BlockingFramework(Framework, Protocol):
+    """A framework whose views can be plain functions."""
+
+    def is_awaiting(self, view: Any) -> bool:
+        """Whether a view is `async def`, as this framework sees it."""
+        ...
+
+    def must_await(self, view: Any, request: Any) -> bool:
+        """Whether this call of a plain function must give something to await."""
+        ...
+
+    def refuse(self, error: Base44Error, request: Any) -> Any:
+        """As `refuse_awaiting`, for a plain function."""
+        ...
+
+
+def guard_function(framework: BlockingFramework, view: V, connectors: tuple[str, ...]) -> V:
+    """A view that lets only admitted app users in, `async def` where the view is.
+
+    Raises:
+        TypeError: at import, for what no guard can guard.
+    """
+    check_function(view)
+    guarded_awaiting = guard_awaiting(framework, view, connectors)
+    if framework.is_awaiting(view):
+        return guarded_awaiting
+    function = cast(Callable[..., Any], view)
+    request_of = framework.finder(view)
+
+    @functools.wraps(function)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        request = request_of(args, kwargs)
+        if framework.must_await(view, request):
+            return cast(Callable[..., Any], guarded_awaiting)(*args, **kwargs)
+        try:
+            run(admit(BLOCKING, framework.context(request), connectors))
+        except Base44Error as error:
+            return framework.refuse(error, request)
+        return function(*args, **kwargs)
+
+    mark(guarded, view, connectors)
+    return cast(V, guarded)
+
+
+def guard_awaiting(framework: Framework, view: V, connectors: tuple[str, ...]) -> V:
+    """As `guard_function`, `async def` whatever the view is.
+
+    Raises:
+        TypeError: at import, for what no guard can guard.
+    """
+    check_function(view)
+    function = cast(Callable[..., Any], view)
+    request_of = framework.finder(view)
+
+    @functools.wraps(function)
+    async def guarded(*args: Any, **kwargs: Any) -> Any:
+        request = request_of(args, kwargs)
+        context = framework.context(request)
+        try:
+            await admit(context.awaiting, context, connectors)
+        except Base44Error as error:
+            return await framework.refuse_awaiting(error, request)
+        answer = function(*args, **kwargs)
+        return await answer if inspect.isawaitable(answer) else answer
+
+    mark(guarded, view, connectors)
+    return cast(V, guarded)
+
+
+def guard_for(guard: Callable[[Any, tuple[str, ...]], Any], connectors: tuple[object, ...]) -> Callable[[V], V]:
+    """`app_user_connected(*connectors)` of a framework.
+
+    Raises:
+        TypeError: `connectors` are no names.
+    """
+    checked = check_connectors(connectors, "app_user_connected")
+    return lambda view: cast(V, guard(view, checked))

@@ -1,0 +1,109 @@
+"""Verifying who is asking: by the platform, by keys, or by nobody, as `Settings.verification` says."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Final, final
+
+from ...errors import AuthenticationError, Base44Error, ConfigurationError, ServerError
+from ..incoming.caller import Caller
+from ..platform import wire
+from ..platform.io import IO
+from ..platform.perform import Platform, fly, perform
+from ..secret import Opaque
+from ..values import AppUser
+from .keys import Keys
+from .memory import KnownTokens, token_key
+
+_JWKS: Final = "jwks"
+logger = logging.getLogger("base44_web")
+
+
+@final
+class Identity(Opaque):
+    """Who verifies tokens for one `Settings`, and what was found out a short time ago.
+
+    Attributes:
+        platform: the way to the platform.
+        known: tokens that were verified or refused.
+        keys: what to verify with, where the operator gave keys.
+    """
+
+    __slots__ = ("keys", "known", "platform")
+
+    def __init__(self, platform: Platform) -> None:
+        self.platform = platform
+        self.known = KnownTokens(platform.settings.identity_ttl)
+        self.keys = Keys(platform.settings) if platform.settings.verification == "keys" else None
+
+    def after_fork(self) -> None:
+        """In the child: locks may have been held."""
+        self.known.after_fork()
+        if self.keys is not None:
+            self.keys.after_fork()
+
+
+async def identify(io: IO, identity: Identity, caller: Caller) -> AppUser:
+    """The app user whose token the caller has, verified; one call for all who ask at the same time.
+
+    Raises:
+        AuthenticationError: there is no token, or it is refused.
+        Base44Error: the platform cannot be asked.
+    """
+    token = wire.user_token(caller)
+    if identity.platform.settings.verification == "none":
+        raise ConfigurationError(
+            'Nobody verifies tokens here: verification (BASE44_VERIFICATION) is "none", so nobody can be let in.'
+        )
+    outcome = identity.known.get(caller)
+    if outcome is None:
+        reason = token.dead_reason()
+        if reason is not None:
+            raise AuthenticationError(reason, code="dead_token", about_visitor=caller.is_visitor)
+        outcome = await _verified(io, identity, caller)
+    if isinstance(outcome, Base44Error):
+        error = outcome.again()
+        error.about_visitor = error.about_visitor and caller.is_visitor
+        raise error
+    return outcome
+
+
+async def _verified(io: IO, identity: Identity, caller: Caller) -> AppUser | Base44Error:
+    end = time.monotonic() + identity.platform.settings.timeout
+
+    async def ask() -> AppUser | Base44Error:
+        outcome = await _decide(io, identity, caller, end)
+        identity.known.put(caller, outcome)
+        return outcome
+
+    return await fly(io, identity.platform.flights, token_key(caller), ask, end=end)
+
+
+async def _decide(io: IO, identity: Identity, caller: Caller, end: float) -> AppUser | Base44Error:
+    platform, keys, token = identity.platform, identity.keys, wire.user_token(caller)
+    if keys is None:
+        return await perform(io, platform, wire.current_user(caller), limiter=platform.unverified, end=end)
+    # Whose key is there waits for no fetch of somebody else's.
+    if not keys.names_key_of(token) or (keys.stale and not platform.flights.flying(_JWKS)):
+        await _fetch_keys(io, identity, keys, end)
+    if keys.failed and keys.key_for(token) is None:
+        return ServerError("The keys that tokens are verified with cannot be fetched.", status=503, code="no_keys")
+    return keys.verify(token, caller.app_id)
+
+
+async def _fetch_keys(io: IO, identity: Identity, keys: Keys, end: float) -> None:
+    platform = identity.platform
+
+    async def ask() -> Keys:
+        if keys.url is not None and keys.may_fetch():
+            # A deadline of its own: whoever began it may have little time left, and others wait for it too.
+            document = await perform(io, platform, wire.get_keys(keys.url), limiter=platform.unverified)
+            if isinstance(document, Base44Error):
+                logger.warning("The JWKS could not be fetched, the old keys stay: %s", document)
+                keys.failed = True
+            elif keys.take(document):
+                identity.known.clear()
+        return keys
+
+    await fly(io, platform.flights, _JWKS, ask, end=end, detached=True)

@@ -1,0 +1,93 @@
+"""Where signed requests are noted, so that none is taken twice: one store for all worker processes.
+
+Own code, because it must be atomic between processes that share nothing but a file or a Redis.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import math
+import os
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Protocol, final
+
+from ...errors import ConfigurationError
+from ..secret import Secret
+
+
+class ReplayStore(Protocol):
+    """Notes what it has not seen yet."""
+
+    def add(self, name: str, seconds: float) -> bool:
+        """Note a name for so many seconds; whether it is new. Atomic, among all who share the store.
+
+        Raises:
+            Exception: it cannot tell. The request is then refused.
+        """
+        ...
+
+
+@final
+class SqliteReplays:
+    """A SQLite file, for the workers of one machine.
+
+    It is opened for each request: a connection that is kept would have to be closed by somebody, and survive `fork()`.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._swept = 0.0
+
+    def add(self, name: str, seconds: float) -> bool:
+        """As `ReplayStore.add`."""
+        import sqlite3
+
+        now = time.time()
+        with contextlib.closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
+            if now - self._swept > 60:
+                self._swept = now
+                connection.execute("DELETE FROM seen WHERE until < ?", (now,))
+            statement = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
+            return connection.execute(statement, (name, now + seconds)).rowcount == 1
+
+
+@final
+class RedisReplays:
+    """A Redis, for the workers of several machines."""
+
+    def __init__(self, url: str) -> None:
+        try:
+            from redis import Redis
+        except ImportError:
+            raise ConfigurationError(
+                'A replay_store in Redis needs the client: pip install "base44-web[redis]".'
+            ) from None
+        self._redis: Any = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)  # pyright: ignore[reportUnknownMemberType]
+
+    def add(self, name: str, seconds: float) -> bool:
+        """As `ReplayStore.add`."""
+        return bool(self._redis.set(f"base44-web:seen:{name}", 1, nx=True, ex=math.ceil(seconds)))
+
+
+def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:
+    """The store that `replay_store` names: a file, or the URL of a Redis; by default a file in the temporary folder."""
+    if setting is not None:
+        is_redis = setting.reveal().startswith(("redis:", "rediss:", "unix:"))
+        return RedisReplays(setting.reveal()) if is_redis else SqliteReplays(setting.reveal())
+    folder = Path(tempfile.gettempdir()) / f"base44-web-{_user()}"
+    with contextlib.suppress(FileExistsError):
+        folder.mkdir(mode=0o700)
+    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+        raise ConfigurationError(
+            f"{folder} belongs to somebody else, who could have requests taken twice: set replay_store "
+            "(BASE44_REPLAY_STORE) to a file of your own."
+        )
+    return SqliteReplays(str(folder / "replays.sqlite"))
+
+
+def _user() -> str:
+    return str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()

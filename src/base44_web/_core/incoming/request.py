@@ -1,0 +1,71 @@
+"""What is read of a request, the same for every framework: adapters build an `Incoming`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final, final
+
+from ..secret import Opaque, Secret
+
+APP_ID: Final = "base44-app-id"
+API_URL: Final = "base44-api-url"
+SERVICE: Final = "base44-service-authorization"
+STATE: Final = "base44-state"
+DATA_ENV: Final = "x-data-env"
+SUBPROTOCOL: Final = "sec-websocket-protocol"
+SIGNATURE: Final = "base44-relay-signature"
+# What the relay signs, in this order.
+SIGNED: Final = (
+    "authorization", APP_ID, API_URL, SERVICE, "base44-functions-version", STATE, DATA_ENV, "x-base44-app-url",
+)  # fmt: skip
+# All that is ever read of a request.
+HEADERS: Final = frozenset(
+    {"accept", "cookie", "host", "origin", "sec-fetch-site", "sec-fetch-mode", SUBPROTOCOL, SIGNATURE, *SIGNED}
+)
+# With "trust" and "signed" these are taken out of the framework's own request: no error page may show them.
+STRIPPED: Final = frozenset((SERVICE, STATE))
+_STRIPPED_OCTETS: Final = frozenset(name.encode() for name in STRIPPED)
+
+
+@final
+class Incoming(Opaque):
+    """The part of a request that the core reads, the same for every framework.
+
+    Args:
+        method: the HTTP method; of no meaning on a WebSocket.
+        headers: pairs of lower-case name and value (latin-1), in order; those not in `HEADERS` are dropped.
+        secure: whether this server itself was spoken to over https or wss.
+        websocket: whether this is a WebSocket handshake.
+    """
+
+    __slots__ = ("_headers", "method", "secure", "websocket")
+
+    def __init__(
+        self, method: str, headers: Iterable[tuple[str, str]], *, secure: bool = False, websocket: bool = False
+    ) -> None:
+        self.method = method
+        self.secure = secure
+        self.websocket = websocket
+        self._headers: dict[str, list[Secret]] = {}
+        for name, value in headers:
+            if name in HEADERS:
+                # Blanks at the ends are no part of a value (RFC 9110 §5.5); some servers leave them.
+                self._headers.setdefault(name, []).append(Secret(value.strip(" \t")))
+
+    def all(self, name: str) -> list[Secret]:
+        """Every value of a header, in order."""
+        return self._headers.get(name, [])
+
+    def one(self, name: str) -> str | None:
+        """The value of a header that is no credential; `None` where it is absent, or there more than once."""
+        values = self.all(name)
+        return values[0].reveal() if len(values) == 1 else None
+
+
+def strip_scope(scope: Any) -> None:
+    """Remove from an ASGI scope's headers what no error page may show."""
+    kept = [pair for pair in scope["headers"] if pair[0] not in _STRIPPED_OCTETS]
+    if isinstance(scope["headers"], list):
+        scope["headers"][:] = kept  # in place: error reporters further out hold this list
+    else:
+        scope["headers"] = kept

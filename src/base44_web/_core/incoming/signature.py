@@ -1,0 +1,124 @@
+"""Platform headers that a function of the app signs as it relays a request: `platform_headers="signed"`.
+
+`examples/relay/relay.ts` is the other side. Signed is a JSON array: version, key ID, time (seconds since 1970),
+nonce, audience, method, path (decoded, with the mount), query (raw), SHA-256 of the body (hex), and each of `SIGNED` as
+its value or null; by HMAC-SHA-256, in hex.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+import logging
+import re
+import time
+from hashlib import sha256
+from typing import Final, final
+
+from ...errors import AuthenticationError, Base44Error, ConfigurationError, PayloadTooLargeError, ServerError
+from ..config import Settings
+from ..secret import Opaque
+from .replays import replay_store
+from .request import SIGNATURE, SIGNED, Incoming
+
+logger = logging.getLogger("base44_web")
+
+_FORM = re.compile(r"v=1;k=([A-Za-z0-9_-]{1,64});t=([0-9]{1,12});n=([A-Za-z0-9_-]{22,64});s=([0-9a-f]{64})")
+_WINDOW: Final = 300  # seconds, either way
+
+
+@final
+class SignatureCheck(Opaque):
+    """Checks the relayed requests of one `Settings`.
+
+    Raises:
+        ConfigurationError: the replay store cannot be used.
+    """
+
+    __slots__ = ("_settings", "_store", "max_body")
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.max_body = settings.relay_max_body
+        try:
+            self._store = replay_store(settings.replay_store)
+            self._store.add("start", 1)
+        except ConfigurationError as error:
+            problem = error.message
+        except Exception as error:  # noqa: BLE001 - whatever the store's library raises
+            problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({type(error).__name__})."
+        else:
+            return
+        raise ConfigurationError(problem)  # out here, for the store's frames can hold a password
+
+    def trusts(self, other: SignatureCheck | None) -> bool:
+        """Whether another middleware around this one has checked the request already, by the same keys and audience."""
+        return other is not None and (self._settings.relay_keys, self._settings.relay_audience) == (
+            other._settings.relay_keys,
+            other._settings.relay_audience,
+        )
+
+    def is_bare(self, incoming: Incoming) -> bool:
+        """Whether a request claims nothing: then its visitor is nobody, and its body is not read here."""
+        return not any(incoming.all(name) for name in (*SIGNED, SIGNATURE))
+
+    def check(self, incoming: Incoming, *, path: str, query: str, body: bytes) -> Base44Error | None:
+        """Check a request that is not bare; waits for the store.
+
+        Args:
+            incoming: what came in.
+            path: decoded, with the mount.
+            query: raw.
+            body: the first `max_body` + 1 bytes.
+
+        Returns:
+            Why the request is refused, or `None`: an error about the visitor, or about the store.
+        """
+        if len(body) > self.max_body:
+            return PayloadTooLargeError(
+                f"A signed body has {self.max_body} bytes at most.", code="body_too_large", about_visitor=True
+            )
+        reason, name = self._reason(incoming, path, query, body)
+        if reason is None:
+            try:
+                reason = None if self._store.add(name, 2 * _WINDOW + 60) else "this request was here before"
+            except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
+                logger.error("The replay_store fails, no signed request is let in: %s", type(error).__name__)  # noqa: TRY400
+                return ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
+        if reason is None:
+            return None
+        logger.warning("A relayed request is refused: %s", reason)
+        return AuthenticationError(f"The signature is refused: {reason}.", code="bad_signature", about_visitor=True)
+
+    def _reason(self, incoming: Incoming, path: str, query: str, body: bytes) -> tuple[str | None, str]:
+        """Why a request is refused, or `None`; and under which name it is noted."""
+        if any(len(incoming.all(name)) > 1 for name in (*SIGNED, SIGNATURE)):
+            return "it has a header twice", ""
+        found = _FORM.fullmatch(incoming.one(SIGNATURE) or "")
+        if found is None:
+            return "it is not signed", ""
+        key_id, seconds, nonce, signature = found.groups()
+        secret = self._settings.relay_keys.get(key_id)
+        if secret is None:
+            return "its key is not known", ""
+        if abs(time.time() - int(seconds)) > _WINDOW:
+            return "it is too old, or a clock is wrong", ""
+        values = [incoming.all(name)[0].reveal() if incoming.all(name) else None for name in SIGNED]
+        audience = self._settings.relay_audience
+        signed = [
+            1,
+            key_id,
+            int(seconds),
+            nonce,
+            audience,
+            incoming.method,
+            path,
+            query,
+            sha256(body).hexdigest(),
+            *values,
+        ]
+        octets = json.dumps(signed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+        expected = hmac.digest(secret.reveal().encode(), octets, "sha256").hex()
+        if not hmac.compare_digest(expected, signature):
+            return "its signature is wrong", ""
+        return None, sha256(f"{audience} {key_id} {nonce}".encode()).hexdigest()

@@ -1,0 +1,169 @@
+"""How a step waits: on the event loop, or not at all.
+
+What need not differ between awaiting and blocking code is written once, as coroutines that wait only through an `IO`. With
+`BLOCKING` such a coroutine never suspends, and `run` takes it to its end without an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from concurrent.futures import Future
+from typing import Any, Final, Protocol, TypeVar, final
+
+from ...errors import Base44Error
+from ..transport.message import PlatformRequest, PlatformResponse
+from ..transport.pools import Pools
+from .queues import SingleFlight
+
+T = TypeVar("T")
+_detached: set[asyncio.Task[Any]] = set()
+
+
+class IO(Protocol):
+    """What a step may wait for."""
+
+    async def send(
+        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
+    ) -> PlatformResponse:
+        """Exchange a request for its answer; see `Transport.send`."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+    async def wait(self, future: Future[T], seconds: float) -> T:
+        """The future's value. Who is cancelled leaves it as it is, for others wait too.
+
+        Raises:
+            TimeoutError: it has none after so many seconds.
+        """
+        ...
+
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+        """The flight for a key, and whether the caller leads it."""
+        ...
+
+    async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
+        """Each call's result or error, in order; all at the same time. There is one at least."""
+        ...
+
+    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """A call's result; the call goes on even if who began it is cancelled, for others wait for it."""
+        ...
+
+
+def run(steps: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine that waits through `BLOCKING` alone, and so never suspends."""
+    try:
+        steps.send(None)
+    except StopIteration as done:
+        result: T = done.value
+        return result
+    steps.close()
+    raise RuntimeError("blocking code awaited something")
+
+
+@final
+class _Awaiting:
+    def __init__(self, *, in_threads: bool) -> None:
+        self._in_threads = in_threads
+
+    async def send(
+        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
+    ) -> PlatformResponse:
+        if self._in_threads:
+            send = pools.blocking.send
+            return await asyncio.to_thread(send, request, timeout=timeout, connect_timeout=connect_timeout)
+        transport = await pools.of_running_loop()
+        return await transport.send(request, timeout=timeout, connect_timeout=connect_timeout)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    async def wait(self, future: Future[T], seconds: float) -> T:
+        async with asyncio.timeout(seconds):
+            return await asyncio.shield(asyncio.wrap_future(future))
+
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+        return flights.join(key)
+
+    async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
+        if len(calls) == 1:
+            return [await _outcome(calls[0])]
+        return list(await asyncio.gather(*(_outcome(call) for call in calls)))
+
+    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        task = asyncio.create_task(call())
+        _detached.add(task)  # the loop holds tasks weakly
+        task.add_done_callback(_detached.discard)
+        return await asyncio.shield(task)
+
+
+@final
+class _Blocking:
+    async def send(
+        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
+    ) -> PlatformResponse:
+        return pools.blocking.send(request, timeout=timeout, connect_timeout=connect_timeout)
+
+    async def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)  # noqa: ASYNC251 - this is the blocking kind
+
+    async def wait(self, future: Future[T], seconds: float) -> T:
+        return future.result(max(0.0, seconds))
+
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+        # On a loop's thread, to wait for a task of that loop would hang.
+        return (Future(), True) if _in_event_loop() else flights.join(key)
+
+    async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
+        if _in_event_loop():
+            return [await _outcome(call) for call in calls]
+        begun = [_begin(call) for call in calls[1:]]
+        return [await _outcome(calls[0]), *(finish() for finish in begun)]
+
+    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        return await call()
+
+
+def _in_event_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _begin(call: Callable[[], Awaitable[T]]) -> Callable[[], T | Base44Error]:
+    """Begin a call in a thread, with the caller's context variables; what is given back waits for its outcome."""
+    done: Future[T | Base44Error] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(run(_outcome(call)))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.set_exception(error)
+
+    try:
+        threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
+    except RuntimeError:  # no threads here, as in WebAssembly
+        return lambda: run(_outcome(call))
+    return done.result
+
+
+async def _outcome(call: Callable[[], Awaitable[T]]) -> T | Base44Error:
+    try:
+        return await call()
+    except Base44Error as error:
+        return error
+
+
+AWAITING: Final[IO] = _Awaiting(in_threads=False)
+IN_THREADS: Final[IO] = _Awaiting(in_threads=True)
+"""For an event loop that ends with its request: connections must not, so the blocking ones send, in a thread."""
+BLOCKING: Final[IO] = _Blocking()

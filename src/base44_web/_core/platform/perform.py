@@ -1,0 +1,149 @@
+"""Calls to the platform: within one deadline, at a place in the queue, once more where that may help, one for all."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import Future
+from typing import Final, TypeVar, final
+
+from ...errors import Base44Error, RequestTimeoutError
+from ..config import Settings
+from ..secret import Opaque
+from ..transport.message import PlatformResponse
+from ..transport.pools import Pools
+from ..transport.protocol import TransportFactory
+from .io import IO
+from .queues import Limiter, SingleFlight
+from .retries import pause_before
+from .wire import Call
+
+T = TypeVar("T")
+
+_CALLS: Final = 100  # at once; also what the default transports have connections for
+_UNVERIFIED_CALLS: Final = 20  # at once: forged tokens must not take the places of everything else
+_WAITING: Final = 1000  # for a place, of each kind
+
+
+@final
+class Platform(Opaque):
+    """The way to the platform, of one `Settings`.
+
+    Attributes:
+        pools: the connections.
+        limiter: places for calls.
+        unverified: places for calls about tokens that nobody has verified yet.
+        flights: calls that several wait for.
+    """
+
+    __slots__ = ("flights", "limiter", "pools", "settings", "unverified")
+
+    def __init__(self, settings: Settings, transport: TransportFactory) -> None:
+        self.settings = settings
+        self.pools = Pools(transport)
+        self.limiter = Limiter(_CALLS, _WAITING)
+        self.unverified = Limiter(_UNVERIFIED_CALLS, _WAITING)
+        self.flights = SingleFlight()
+
+    def after_fork(self) -> None:
+        """In the child: nothing of the parent's goes on."""
+        for each in (self.pools, self.limiter, self.unverified, self.flights):
+            each.after_fork()
+
+
+async def perform(
+    io: IO, platform: Platform, call: Call[T], *, limiter: Limiter | None = None, end: float | None = None
+) -> T | Base44Error:
+    """Make a call; its result, or its error as a value, after as many tries as it may have.
+
+    Args:
+        io: how to wait.
+        platform: the way there.
+        call: what to send, and how to read the answer.
+        limiter: where to queue, by default with all calls.
+        end: when it must have ended (monotonic clock), by default `Settings.timeout` from now.
+    """
+    settings = platform.settings
+    end = time.monotonic() + settings.timeout if end is None else end
+    attempt = 0
+    while True:
+        outcome: T | Base44Error
+        try:
+            outcome = call.read(await _send(io, platform, call, limiter or platform.limiter, end))
+        except Base44Error as error:
+            outcome = error
+        if not isinstance(outcome, Base44Error):
+            return outcome
+        left = end - time.monotonic()
+        pause = pause_before(attempt, call.request.method, outcome, most=settings.max_retries, left=left)
+        if pause is None:
+            return outcome
+        await io.sleep(pause)
+        attempt += 1
+
+
+async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float) -> PlatformResponse:
+    place = limiter.ask()
+    if place is not None:
+        await _wait_for_place(io, limiter, place, end)
+    try:
+        left = end - time.monotonic()
+        if left <= 0:
+            raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
+        connect_timeout = platform.settings.connect_timeout
+        return await io.send(platform.pools, call.request, timeout=left, connect_timeout=connect_timeout)
+    finally:
+        limiter.leave()
+
+
+async def _wait_for_place(io: IO, limiter: Limiter, place: Future[None], end: float) -> None:
+    try:
+        await io.wait(place, end - time.monotonic())
+    except TimeoutError:
+        limiter.refuse(place)
+    except BaseException:
+        limiter.refuse(place)
+        raise
+    else:
+        return
+    raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
+
+
+async def fly(
+    io: IO,
+    flights: SingleFlight,
+    key: Hashable,
+    ask: Callable[[], Awaitable[T | Base44Error]],
+    *,
+    end: float,
+    detached: bool = False,
+) -> T | Base44Error:
+    """One call for all who want the same answer at the same time.
+
+    Args:
+        io: how to wait.
+        flights: where they meet.
+        key: what they want.
+        ask: gives the answer, an error as a value.
+        end: when it must be there (monotonic clock).
+        detached: whether the call goes on if who leads is cancelled; else one of those who wait leads then.
+    """
+    while True:
+        flight, leads = io.join(flights, key)
+        if leads:
+
+            async def lead(flight: Future[T | Base44Error | None] = flight) -> T | Base44Error:
+                outcome: T | Base44Error | None = None
+                try:
+                    outcome = await ask()
+                    return outcome
+                finally:
+                    flights.land(key, flight, outcome)
+
+            return await (io.detached(lead) if detached else lead())
+        try:
+            outcome: T | Base44Error | None = await io.wait(flight, end - time.monotonic())
+        except TimeoutError:
+            return RequestTimeoutError("The platform did not answer in time.", code="timeout")
+        if outcome is not None:
+            return outcome

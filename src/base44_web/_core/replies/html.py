@@ -1,0 +1,101 @@
+"""The pages, as they are where the framework has no template of that name (`base44_web/<name>.html`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from string import Template
+from typing import Final
+
+from .reply import Page
+
+_FRAME: Final = Template("""<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>$title</title>
+$head
+</head>
+<body>
+$main
+</body>
+</html>
+""")
+
+_MESSAGE: Final = Template("""<main>
+<h1>$title</h1>
+<p>$text</p>
+$more
+</main>""")
+
+# ruff: noqa: E501
+# The script shows the parts of a state (`data-show`) and says its text (`template`); it holds no words of its own.
+_CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="$user" data-next="$next" data-state="$state">
+<h1>$title</h1>
+<p data-show="start waiting connected"$account_hidden>Signed in as <b data-account>$account</b>.</p>
+<div data-show="start waiting"$start_hidden>
+<p>A window opens in which $service asks you what this app may do. You can disconnect at any time, here.</p>
+<form method="post" action="$connect" target="_blank">
+<button>Connect $service</button>
+</form>
+</div>
+<div data-show="connected"$connected_hidden>
+<p>This app can use $service for you.</p>
+<p><a class="button" href="$next">Continue</a></p>
+<form method="post" action="$disconnect">
+<input type="hidden" name="next" value="$next">
+<button class="plain">Disconnect</button>
+</form>
+</div>
+<div data-show="sign-in"$sign_in_hidden>
+<p>To connect $service, sign in to this app first.</p>
+$sign_in_link
+</div>
+<div role="status"></div>
+<p class="quiet" data-show="start waiting"$start_hidden>Connected, and nothing happens? <a href="$next">Continue</a></p>
+<template data-say="waiting">Finish in the window that has opened. This page goes on by itself.</template>
+<template data-say="closed">The window is closed, or cannot be seen from here. If you closed it or refused, try again.</template>
+<template data-say="blocked">Your browser blocked the window. Allow windows for this site, and try again.</template>
+<template data-say="offline">This page cannot reach the server. It goes on as soon as that works again.</template>
+<template data-say="unavailable">This does not work at the moment. Please try again in a minute.</template>
+<template data-say="expired">This took too long: the link was good for ten minutes. Please try again.</template>
+<template data-say="signed-out">You are not signed in any more. Sign in, and open this page again.</template>
+<template data-say="other-user">Another user has signed in meanwhile. Reload this page, and try again.</template>
+<template data-say="connected">$service is connected. One moment…</template>
+</main>""")
+
+
+def render(page: Page) -> str:
+    """A page as HTML. Its values are text, and escaped here."""
+    values = {key: escape(value) for key, value in page.values.items()}
+    head = f'<link rel="stylesheet" href="{values["style"]}">' if values["style"] else ""
+    if values.get("script"):
+        head += f'\n<script type="module" src="{values["script"]}"></script>'
+    main = _connect(values) if page.name == "connect" else _message(values)
+    return _FRAME.substitute(title=values["title"], head=head, main=main)
+
+
+def _message(values: Mapping[str, str]) -> str:
+    return _MESSAGE.substitute(values, more=_sign_in_link(values))
+
+
+def _connect(values: Mapping[str, str]) -> str:
+    state = "connected" if values["connected"] else "start" if values["user"] else "sign-in"
+    return _CONNECT.substitute(
+        values,
+        state=state,
+        account_hidden=_unless(state != "sign-in"),
+        start_hidden=_unless(state == "start"),
+        connected_hidden=_unless(state == "connected"),
+        sign_in_hidden=_unless(state == "sign-in"),
+        sign_in_link=_sign_in_link(values),
+    )
+
+
+def _sign_in_link(values: Mapping[str, str]) -> str:
+    return f'<p><a class="button" href="{values["sign_in"]}">Sign in</a></p>' if values["sign_in"] else ""
+
+
+def _unless(shown: bool) -> str:
+    return "" if shown else " hidden"

@@ -1,0 +1,97 @@
+"""What a visitor is answered for an error: decided once, as a value."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final
+from urllib.parse import quote
+
+from ...errors import Base44Error, ConfigurationError, NotConnectedError
+from ..incoming.session import clear_cookie
+from .assets import VERSION
+from .reply import Page, Reply, page_reply, private_headers, problem
+from .situations import BAD_REQUEST, NOT_CONNECTED, TOO_LARGE, Situation, situation_of
+from .visit import Links, Visit
+
+logger = logging.getLogger("base44_web")
+
+_RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
+MAX_NEXT: Final = 2048  # characters of a path to come back to
+
+
+def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
+    """The answer to a visitor for an error; `None` where the error is the app's own business.
+
+    Args:
+        error: what a guard or a view raised.
+        visit: the request.
+        guarded: whether a guard raised it. A guard answers every error, and none with the view; of those that escape
+            from a view only what is about this visitor is answered.
+    """
+    if isinstance(error, NotConnectedError) and error.about_visitor and error.connector is not None:
+        return _not_connected(error.connector, visit)
+    if error.about_visitor:
+        # A session that cannot be opened would hide every other token for as long as the browser keeps it.
+        ended = {"Set-Cookie": clear_cookie()} if error.code == "session_ended" else None
+        return tell(situation_of(error), visit, ended)
+    if not guarded:
+        return None
+    if isinstance(error, ConfigurationError):
+        logger.error("A guard cannot let anybody pass: %s", error)
+        return tell(situation_of(error), visit)
+    logger.warning("A guard could not ask the platform: %s", error)
+    return tell(situation_of(error), visit, {"Retry-After": str(_retry_after(error))})
+
+
+def early_reply(error: Base44Error) -> Reply:
+    """The answer to a request that reaches no view: nothing is known of it yet that a page could show."""
+    situation = situation_of(error)
+    if situation in (BAD_REQUEST, TOO_LARGE):  # who sends such a request is told what is wrong with it
+        situation = replace(situation, text=error.message)
+    again = {} if error.retry_after is None else {"Retry-After": str(_retry_after(error))}
+    return problem(situation, again)
+
+
+def _retry_after(error: Base44Error) -> int:
+    least, usual, most = _RETRY_AFTER
+    asked = error.retry_after
+    return usual if asked is None else min(max(math.ceil(asked), least), most)
+
+
+def _not_connected(connector_id: str, visit: Visit) -> Reply:
+    connector = visit.settings.connector_name(connector_id)
+    connect = visit.links.path("connect", connector) if connector else None
+    if visit.navigation and connect is not None:
+        after = quote(visit.here, safe="/") if len(visit.here) <= MAX_NEXT else ""
+        return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
+    status = visit.links.path("status", connector) if connector else None
+    more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
+    return tell(NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
+
+
+def tell(
+    situation: Situation, visit: Visit, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+) -> Reply:
+    """A situation as a page for a person, or as a problem for a script."""
+    if visit.navigation:
+        extra = {**situation.headers, **(headers or {})}
+        sign_in = visit.settings.sign_in_url if situation.status == 401 else None
+        return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in or "")
+    return problem(situation, headers, more)
+
+
+def message_page(
+    status: int, title: str, text: str, visit: Visit, headers: Mapping[str, str] | None = None, *, sign_in: str = ""
+) -> Reply:
+    """A page that says one thing."""
+    values = {"title": title, "text": text, "sign_in": sign_in, "style": asset(visit.links, "style")}
+    return page_reply(status, Page("message", values), headers)
+
+
+def asset(links: Links, view: str) -> str:
+    """The address of our script or style sheet, of this very version, or nothing where the views are not mounted."""
+    path = links.path(view)
+    return "" if path is None else f"{path}?v={VERSION}"

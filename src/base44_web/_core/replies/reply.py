@@ -1,0 +1,84 @@
+"""A response as a value, the same for every framework; adapters convert it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+from ..secret import Opaque
+from .situations import Situation
+
+VARY: Final = "Accept, Authorization, Cookie, Origin, Sec-Fetch-Mode, Sec-Fetch-Site"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page to render: the name of its template and what goes into it, all of it text."""
+
+    name: str
+    values: Mapping[str, str]
+
+
+@final
+@dataclass(frozen=True, slots=True, repr=False)
+class Reply(Opaque):
+    """A response, the same for every framework. Its headers can hold a credential (`Location`)."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes = b""
+    page: Page | None = None
+
+
+def problem(
+    situation: Situation, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
+) -> Reply:
+    """A situation as problem details (RFC 9457); `type` is `urn:base44-web:` and the slug."""
+    document = {
+        "type": f"urn:base44-web:{situation.slug}",
+        "title": situation.title,
+        "status": situation.status,
+        "detail": situation.text,
+        **(more or {}),
+    }
+    extra = {"Content-Type": "application/problem+json", **situation.headers, **(headers or {})}
+    return json_reply(situation.status, document, extra)
+
+
+def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
+    """A JSON answer that nobody keeps."""
+    content = json.dumps(document, ensure_ascii=False).encode()
+    return Reply(status, {**private_headers(), "Content-Type": "application/json", **(headers or {})}, content)
+
+
+def page_reply(status: int, page: Page, headers: Mapping[str, str] | None = None, *, provider: str = "") -> Reply:
+    """A page, with headers under which it runs no script but ours, and nobody frames it.
+
+    Args:
+        status: HTTP status.
+        page: the page.
+        headers: more headers.
+        provider: where its form may lead beyond https: the emulator, on loopback.
+    """
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        f"form-action 'self' https:{provider and f' {provider}'}; frame-ancestors 'none'; base-uri 'none'"
+    )
+    protection = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": policy,
+        # no-referrer would make the form's Origin null.
+        "Referrer-Policy": "same-origin",
+        "Cross-Origin-Opener-Policy": "same-origin-allow-popups",
+        "Cross-Origin-Resource-Policy": "same-origin",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+    }
+    return Reply(status, {**private_headers(), **protection, **(headers or {})}, page=page)
+
+
+def private_headers() -> dict[str, str]:
+    """Headers of every answer that depends on who asks."""
+    return {"Cache-Control": "no-store", "Vary": VARY}

@@ -1,0 +1,67 @@
+"""What a reply depends on: the request as a browser has it, and where our views are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol, final
+from urllib.parse import quote
+
+from ..config import Settings
+from ..incoming.request import Incoming
+
+
+def path_and_query(path: str, query: str) -> str:
+    """A request's decoded path and raw query, as the browser has them; never the start of another address."""
+    here = "/" + quoted(path).lstrip("/")
+    return f"{here}?{query}" if query else here
+
+
+def quoted(path: str) -> str:
+    """A decoded path as a browser has it."""
+    return quote(path, safe="/:@!$&'()*+,;=~")
+
+
+def mounted_path(settings: Settings, view: str, connector: str | None = None) -> str | None:
+    """The path of a view where only `connect_path` tells where the views are."""
+    if settings.connect_path is None:
+        return None
+    return f"{settings.connect_path}/{view}" + (f"/{connector}" if connector else "")
+
+
+class Links(Protocol):
+    """Where the redirect views are, as an adapter finds them; paths on this server, or `None`."""
+
+    def path(self, view: str, connector: str | None = None) -> str | None:
+        """The path of a view: `connect`, `status`, `disconnect`, …"""
+        ...
+
+
+@final
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """What a reply depends on.
+
+    Attributes:
+        incoming: what came in.
+        here: path and query of this request, as the browser has them.
+        links: where the redirect views are.
+        settings: the settings.
+        home: the path of the app itself.
+        forms: whether a form that a person submits counts as navigation: in our own views.
+    """
+
+    incoming: Incoming
+    here: str
+    links: Links
+    settings: Settings = field(repr=False)
+    home: str = "/"
+    forms: bool = False
+
+    @property
+    def navigation(self) -> bool:
+        """Whether a person's browser goes to this page, as against a script that fetches it."""
+        methods = ("GET", "HEAD", "POST") if self.forms else ("GET", "HEAD")
+        if self.incoming.websocket or self.incoming.method not in methods:
+            return False
+        mode = self.incoming.one("sec-fetch-mode")
+        return "text/html" in (self.incoming.one("accept") or "") if mode is None else mode == "navigate"

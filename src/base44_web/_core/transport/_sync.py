@@ -1,0 +1,69 @@
+# Generated from _async.py by scripts/unasync.py: do not edit.
+"""One exchange over an `httpx2` or `httpx` client."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ...errors import Base44Error
+from .deadline import Deadline
+from .exchange import Body, failure, refusal, timeouts
+from .httpx_clients import library_of, without_cookies
+from .message import PlatformRequest, PlatformResponse
+
+
+class HttpxTransport:
+    """Implements `Transport` over a client, which it closes only if it is `owned`."""
+
+    def __init__(self, client: Any, *, owned: bool = True) -> None:
+        self._given = client
+        self._owned = owned
+        self._client = without_cookies(client)
+        self._new_request = library_of(client).Request
+
+    def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
+        outcome = self._exchange(request, timeout, connect_timeout)
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        if self._owned:
+            self._given.close()
+
+    def _exchange(
+        self, request: PlatformRequest, timeout: float, connect_timeout: float
+    ) -> PlatformResponse | Base44Error:
+        # A client's own build_request would add the client's headers, cookies and base URL.
+        body = Body()
+        try:
+            with Deadline(timeout) as deadline:
+                answer = self._client.send(
+                    self._new_request(
+                        request.method,
+                        request.url,
+                        headers=request.plain_headers(),
+                        content=request.content,
+                        extensions=timeouts(timeout, connect_timeout),
+                    ),
+                    stream=True,
+                    auth=None,
+                    follow_redirects=False,
+                )
+                try:
+                    refused = refusal(answer.headers, 0)
+                    if refused is not None:
+                        return refused
+                    for chunk in answer.iter_raw():
+                        body += chunk
+                        chunk = b""
+                        deadline.check()
+                        refused = refusal(answer.headers, len(body))
+                        if refused is not None:
+                            return refused
+                finally:
+                    answer.close()
+            headers = {name.lower(): value for name, value in answer.headers.items()}
+            return PlatformResponse(answer.status_code, headers, body.octets())
+        except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
+            return failure(error, request, timeout)

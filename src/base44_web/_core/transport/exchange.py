@@ -1,0 +1,87 @@
+"""What every exchange needs, whichever library makes it: a cap while reading, and errors that quote no credential."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+from ...errors import (
+    Base44Error,
+    ConfigurationError,
+    InvalidResponseError,
+    RequestFailedError,
+    RequestTimeoutError,
+)
+from ..secret import Opaque
+from .message import MAX_BODY, PlatformRequest
+
+
+class Body(Opaque):
+    """The octets of an answer as they come in; no traceback shows them."""
+
+    __slots__ = ("_octets",)
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+
+    def __iadd__(self, chunk: bytes) -> Self:
+        self._octets += chunk
+        return self
+
+    def __len__(self) -> int:
+        return len(self._octets)
+
+    def octets(self) -> bytes:
+        """What came in."""
+        return bytes(self._octets)
+
+
+def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:
+    """The `extensions` of a request for httpcore."""
+    connect = min(timeout, connect_timeout)
+    return {"timeout": {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}}
+
+
+def refusal(headers: Mapping[str, str], size: int) -> Base44Error | None:
+    """Why an answer cannot be read, if so: compressed, or too large."""
+    encoding = headers.get("content-encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):
+        return InvalidResponseError(
+            f"The platform's answer is compressed ({encoding[:20]}), which was not asked for and is not read.",
+            code="invalid_response",
+        )
+    if size > MAX_BODY:
+        return InvalidResponseError(
+            f"The platform's answer is larger than {MAX_BODY} bytes and was not read.", code="invalid_response"
+        )
+    return None
+
+
+def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base44Error:
+    """What went wrong on the way, without the library's own message: that can quote a header with its credential."""
+    if isinstance(error, Base44Error):
+        return error
+    if isinstance(error, RuntimeError):
+        return ConfigurationError(
+            "The transport cannot be used here: the client given is closed, or belongs to another event loop. Give "
+            "HttpxTransports(async_client=…), which makes one for each loop."
+        )
+    origin = "/".join(request.url.split("/", 3)[:3])
+    names = [cls.__name__ for cls in type(error).__mro__]
+    if "ConnectTimeout" in names:
+        return RequestTimeoutError(
+            f"Could not connect to {origin} in time. Check the network and server_url (BASE44_SERVER_URL).",
+            code="connect_timeout",
+        )
+    if "TimeoutException" in names or isinstance(error, TimeoutError):
+        return RequestTimeoutError(
+            f"{origin} did not answer within {timeout:g} seconds (the setting timeout, BASE44_TIMEOUT).", code="timeout"
+        )
+    if "ConnectError" in names:
+        return RequestFailedError(
+            f"Could not connect to {origin}. Check the network, and server_url (BASE44_SERVER_URL).",
+            code="connect_failed",
+        )
+    return RequestFailedError(
+        f"{origin} dropped the connection, or its answer was no HTTP ({names[0]}).", code="connection_lost"
+    )

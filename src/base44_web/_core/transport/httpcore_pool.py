@@ -1,0 +1,137 @@
+"""The default blocking transport: httpcore2's connection pool, which httpx2 stands on, with a deadline for a whole call.
+
+httpx2's own client has no place for a network backend, and a call's deadline lives there (`deadline.py`).
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, TypedDict
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
+from urllib.request import getproxies, proxy_bypass
+
+from ...errors import Base44Error, ConfigurationError
+from ..urls import is_loopback
+from .deadline import BoundedBackend, Deadline
+from .exchange import Body, failure, refusal, timeouts
+from .message import PlatformRequest, PlatformResponse
+
+if TYPE_CHECKING:
+    import httpcore2
+
+
+class _Limits(TypedDict):
+    max_connections: int
+    max_keepalive_connections: int
+    keepalive_expiry: float  # seconds
+
+
+_LIMITS: Final[_Limits] = {"max_connections": 100, "max_keepalive_connections": 20, "keepalive_expiry": 5.0}
+
+
+class HttpcoreTransport:
+    """Implements `Transport`; one pool for direct connections, and one for each proxy of the environment."""
+
+    def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
+        self._tls = tls
+        self._lock = threading.Lock()
+        self._pools: dict[str, httpcore2.ConnectionPool] = {}
+
+    def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
+        outcome = self._exchange(request, timeout, connect_timeout)
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        return outcome
+
+    def close(self) -> None:
+        with self._lock:
+            pools, self._pools = self._pools, {}
+        for pool in pools.values():
+            pool.close()
+
+    def _exchange(
+        self, request: PlatformRequest, timeout: float, connect_timeout: float
+    ) -> PlatformResponse | Base44Error:
+        body = Body()
+        try:
+            with (
+                Deadline(timeout),
+                self._pool(proxy_for(urlsplit(request.url))).stream(
+                    request.method,
+                    request.url,
+                    headers=_framing(request) + request.plain_headers(),
+                    content=request.content,
+                    extensions=timeouts(timeout, connect_timeout),
+                ) as answer,
+            ):
+                headers = header_mapping(answer.headers)
+                refused = refusal(headers, 0)
+                if refused is not None:
+                    return refused
+                for chunk in answer.iter_stream():
+                    body += chunk
+                    chunk = b""
+                    refused = refusal(headers, len(body))
+                    if refused is not None:
+                        return refused
+            return PlatformResponse(answer.status, headers, body.octets())
+        except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
+            return failure(error, request, timeout)
+
+    def _pool(self, proxy: str | None) -> httpcore2.ConnectionPool:
+        with self._lock:
+            pool = self._pools.get(proxy or "")
+            if pool is None:
+                pool = self._pools[proxy or ""] = self._new_pool(proxy)
+            return pool
+
+    def _new_pool(self, proxy: str | None) -> httpcore2.ConnectionPool:
+        import httpcore2
+
+        backend = BoundedBackend(httpcore2.SyncBackend())
+        through = None
+        if proxy is not None:
+            parts = urlsplit(proxy)
+            login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+            through = httpcore2.Proxy(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), auth=login)
+        return httpcore2.ConnectionPool(self._tls(), through, network_backend=backend, **_LIMITS)
+
+
+def _framing(request: PlatformRequest) -> list[tuple[str, str]]:
+    host = ("Host", urlsplit(request.url).netloc)
+    has_body = request.content or request.method == "POST"
+    return [host, ("Content-Length", str(len(request.content)))] if has_body else [host]
+
+
+def proxy_for(url: SplitResult) -> str | None:
+    """The proxy of the environment (`HTTPS_PROXY`, `NO_PROXY`, …) for an address; none for loopback.
+
+    Raises:
+        ConfigurationError: the variable names no proxy that can be used.
+    """
+    host = url.hostname or ""
+    if is_loopback(host) or proxy_bypass(host):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(url.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    parts = urlsplit(proxy)
+    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
+        raise ConfigurationError(
+            f"The environment's proxy for {url.scheme} ({url.scheme.upper()}_PROXY or ALL_PROXY) is no http, https or "
+            "socks5 address."
+        )
+    return proxy
+
+
+def header_mapping(raw: list[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """Lower-case names and values; a repeated header's values joined by commas (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found

@@ -1,0 +1,184 @@
+"""`httpx2` and `httpx` clients as transports.
+
+`httpx2` is the default; a client that somebody gives, of either library, works as it is.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import ssl
+import sys
+from collections.abc import Callable
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+
+from ...errors import ConfigurationError
+from .httpcore_pool import HttpcoreTransport
+from .protocol import AsyncTransport, Transport, TransportFactory
+
+if TYPE_CHECKING:
+    import httpx
+    import httpx2
+
+    SyncClient: TypeAlias = httpx2.Client | httpx.Client
+    AsyncClient: TypeAlias = httpx2.AsyncClient | httpx.AsyncClient
+
+# Loopback is never sent through a proxy, whatever the environment says: the service token would go there in clear text.
+_NO_PROXY: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
+
+
+class HttpxTransports:
+    """The default `TransportFactory`: the system's TLS trust and proxies (none for loopback).
+
+    Args:
+        client: makes a blocking client of `httpx2` or `httpx`, in place of the default connections. A call on it is
+            bounded between two reads.
+        async_client: makes an async client, in place of the default one of `httpx2`.
+        ca_file: a PEM file of certificate authorities to trust besides the system's, for the default clients.
+    """
+
+    def __init__(
+        self,
+        client: Callable[[], SyncClient] | None = None,
+        async_client: Callable[[], AsyncClient] | None = None,
+        *,
+        ca_file: str | None = None,
+    ) -> None:
+        self._client = client
+        self._async_client = async_client
+        self._ca_file = ca_file
+        self._tls: ssl.SSLContext | None = None
+
+    def open(self) -> Transport:
+        """A blocking transport, with connections of its own.
+
+        Raises:
+            ConfigurationError: `ca_file` cannot be read.
+        """
+        from ._sync import HttpxTransport
+
+        return HttpxTransport(self._client()) if self._client else HttpcoreTransport(self._tls_context)
+
+    def open_async(self) -> AsyncTransport:
+        """As `open`, for the running event loop."""
+        import httpx2
+
+        from ._async import AsyncHttpxTransport
+
+        if self._async_client is not None:
+            return AsyncHttpxTransport(self._async_client())
+        return AsyncHttpxTransport(httpx2.AsyncClient(verify=self._tls_context(), mounts=dict.fromkeys(_NO_PROXY)))
+
+    def _tls_context(self) -> ssl.SSLContext:
+        # Made once: it takes 20 ms, and would take them again for each event loop.
+        context = self._tls
+        if context is None:
+            import httpx2
+
+            context = httpx2.create_ssl_context()
+            if self._ca_file is not None:
+                context.load_verify_locations(self._ca_file)
+            self._tls = context
+        return context
+
+
+class GivenClient:
+    """A `TransportFactory` around a client that the user made and closes."""
+
+    def __init__(self, client: SyncClient | AsyncClient) -> None:
+        self._client: Any = client
+        self._process: int | None = None
+        library_of(client)
+
+    def open(self) -> Transport:
+        """A blocking transport over the client.
+
+        Raises:
+            ConfigurationError: it is an async client, or was used before this process was forked.
+        """
+        from ._sync import HttpxTransport
+
+        # Its open connections would be shared: one process would read the other's answers.
+        if self._process not in (None, os.getpid()):
+            raise ConfigurationError(
+                "The transport given is a client that was used before this process was forked: give "
+                "HttpxTransports(client=…), which makes one for each process."
+            )
+        self._process = os.getpid()
+        if not hasattr(self._client, "close"):
+            raise ConfigurationError(
+                "The transport given is an async client, and this call is blocking: give HttpxTransports(client=…)."
+            )
+        return HttpxTransport(self._client, owned=False)
+
+    def open_async(self) -> AsyncTransport:
+        """An awaiting transport over the client.
+
+        Raises:
+            ConfigurationError: it is a blocking client.
+        """
+        from ._async import AsyncHttpxTransport
+
+        if not hasattr(self._client, "aclose"):
+            raise ConfigurationError(
+                "The transport given is a blocking client, and this call is awaited: give "
+                "HttpxTransports(async_client=…)."
+            )
+        return AsyncHttpxTransport(self._client, owned=False)
+
+
+def transport_factory(
+    transport: TransportFactory | SyncClient | AsyncClient | None, ca_file: str | None = None
+) -> TransportFactory:
+    """What `transport=` means; without it, `ca_file` counts.
+
+    Raises:
+        ConfigurationError: it is neither a factory nor a client.
+    """
+    if transport is None:
+        return HttpxTransports(ca_file=ca_file)
+    if isinstance(transport, type):
+        raise ConfigurationError(f"transport must be an object, not the class {transport.__name__}: call it.")
+    if hasattr(transport, "open") and hasattr(transport, "open_async"):
+        return cast(TransportFactory, transport)
+    return GivenClient(transport)  # pyright: ignore[reportArgumentType] - what is left is a client
+
+
+def library_of(client: object) -> ModuleType:
+    """The library that a client, or the class it derives from, comes from.
+
+    Raises:
+        ConfigurationError: it is no client of `httpx2` or `httpx`.
+    """
+    for cls in type(client).__mro__:
+        name = cls.__module__.partition(".")[0]
+        if name in ("httpx2", "httpx"):
+            return sys.modules[name]
+    raise ConfigurationError(
+        f"transport must be an httpx2 or httpx client or a TransportFactory, not {type(client).__name__}."
+    )
+
+
+class _NoHeaders(logging.Filter):
+    """hpack, which encodes the headers of HTTP/2, logs each of them at level DEBUG."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG
+
+
+_no_headers = _NoHeaders()
+
+
+def without_cookies(client: Any) -> Any:
+    """The same client, on the same connections, with a cookie jar that takes nothing; its headers are not logged.
+
+    A client that is shared by users would keep one user's cookie and send it with the next user's call.
+    """
+    for name in ("hpack.hpack", "hpack.table"):
+        logging.getLogger(name).addFilter(_no_headers)
+    twin = copy.copy(client)
+    twin.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+    return twin

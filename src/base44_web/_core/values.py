@@ -1,0 +1,158 @@
+"""What the connector modules give back: connections, proxied API answers, the app user."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, final
+
+from .secret import Opaque, Secret
+
+Phase: TypeAlias = Literal["not_sent", "responded", "timed_out", "sent_unconfirmed"]
+Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
+
+
+class _HasHeaders(Protocol):
+    @property
+    def headers(self) -> Any: ...
+
+
+_R = TypeVar("_R", bound=_HasHeaders)
+
+
+class ConnectorID(str):
+    """A connector's ID, for places where a plain `str` means a name from `app_user_connectors`.
+
+    In real apps it is 24 hex digits (contract of `@base44/sdk` 0.8.50).
+    """
+
+    __slots__ = ()
+
+
+@final
+class Connection(Opaque):
+    """A live connection to an outside service: its access token and configuration.
+
+    Pass it as `auth=` to `httpx`, `httpx2` or `requests` for calls to the provider. It cannot be pickled
+    or serialised, and its repr shows no token.
+    """
+
+    __slots__ = ("_config", "_token", "_type")
+
+    def __init__(self, token: Secret, config: Mapping[str, str] | None, integration_type: str | None) -> None:
+        self._token = token
+        self._config = None if config is None else MappingProxyType(dict(config))
+        self._type = integration_type
+
+    @property
+    def access_token(self) -> str:
+        """The OAuth access token of the outside service."""
+        return self._token.reveal()
+
+    @property
+    def connection_config(self) -> Mapping[str, str] | None:
+        """What else the provider's API needs (a Snowflake account, a shop domain), or `None`. Read-only."""
+        return self._config
+
+    @property
+    def integration_type(self) -> str | None:
+        """The integration type the platform named, such as `"googlecalendar"`."""
+        return self._type
+
+    def __call__(self, request: _R) -> _R:
+        """Authorize a request: `auth=connection` of httpx2, httpx and requests."""
+        request.headers["Authorization"] = self._token.bearer()
+        return request
+
+    def __repr__(self) -> str:
+        return f"<Connection {self._type or ''}>"
+
+
+@dataclass(frozen=True, slots=True)
+class ApiResponse:
+    """The answer of `call_api`. A provider's error is returned with `success=False`, not raised.
+
+    Attributes:
+        success: true only where the provider answered 2xx.
+        phase: how far the call went; only `"not_sent"` proves that the provider did not execute it.
+        status: the provider's HTTP status, or `None` where it did not answer.
+        data: the provider's decoded JSON or text, or `None`.
+        data_base64: the body of a binary answer, base64, or `None`.
+        content_type: its media type, set only with `data_base64`.
+        headers: the provider's headers that the connector exposes, usually rate limit counters.
+        credits_charged: integration credits billed to the workspace for this call.
+    """
+
+    success: bool
+    phase: Phase
+    status: int | None = None
+    data: Any = None
+    data_base64: str | None = None
+    content_type: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    credits_charged: float = 0
+
+
+class UnverifiedClaims(Mapping[str, Any]):
+    """What a JWT claims, decoded and verified by nobody. Read-only, and no `AppUser`: no guard takes it for one."""
+
+    __slots__ = ("_claims",)
+
+    def __init__(self, claims: Mapping[str, Any]) -> None:
+        self._claims = dict(claims)
+
+    def __getitem__(self, name: str) -> Any:
+        return self._claims[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._claims)
+
+    def __len__(self) -> int:
+        return len(self._claims)
+
+    def __repr__(self) -> str:
+        return f"<UnverifiedClaims {', '.join(sorted(self._claims))}>"
+
+
+@dataclass(frozen=True, slots=True)
+class AppUser:
+    """The signed-in app user: as the platform itself answered for this token (`GET …/entities/User/me`), or, with
+    `verification="keys"`, as the verified token says.
+
+    Attributes:
+        id: the user's ID; with `"keys"` the token's `sub`.
+        email: their address, or `None`.
+        full_name: their name, or `None`.
+        role: such as `"admin"`; `None` with `"keys"`: claims give no role.
+        is_verified: whether the platform has verified the address; false with `"keys"`.
+        app_id: the app.
+        raw: the whole record, custom fields included, or the claims. They never override the typed fields.
+            Do not change it: while it is remembered, it is shared.
+    """
+
+    id: str
+    email: str | None
+    full_name: str | None
+    role: str | None
+    is_verified: bool
+    app_id: str
+    raw: Mapping[str, Any] = field(repr=False, compare=False, hash=False)
+
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> Self:
+        """Build from the platform's record, whose `id` and `app_id` were checked to be strings."""
+
+        def text(key: str) -> str | None:
+            value = record.get(key)
+            return value if isinstance(value, str) else None
+
+        return cls(
+            id=record["id"],
+            email=text("email"),
+            full_name=text("full_name"),
+            role=text("role"),
+            is_verified=record.get("is_verified") is True,
+            app_id=record["app_id"],
+            raw=dict(record),
+        )

@@ -1,0 +1,174 @@
+"""`request.base44` for Starlette and FastAPI."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from .._core.config import Settings
+from .._core.engine.apps import Engines, SettingsResolver
+from .._core.guards.startup import check_views
+from .._core.incoming.bearer import SUBPROTOCOL_PREFIX
+from .._core.incoming.request import strip_scope
+from .._core.replies.refuse import early_reply
+from ..errors import Base44Error, ConfigurationError
+from .guards import guarded_views
+from .relay import check_signature
+from .replies import HANDLERS, deliver, full_path
+from .request import KEY, ScopeState, incoming_of
+
+if TYPE_CHECKING:
+    from starlette.templating import Jinja2Templates
+
+    from .._core.transport.httpx_clients import AsyncClient, SyncClient
+    from .._core.transport.protocol import TransportFactory
+
+
+class Base44Middleware:
+    """Pure ASGI middleware; add it once, or once more for a mounted app with settings of its own.
+
+    A wrong setting answers `lifespan.startup` with `lifespan.startup.failed`, which ends the server with the message; a
+    raise in a constructor only makes servers log that lifespan is unsupported, and go on. Without lifespan (a mounted
+    app, a server with it switched off) each request raises the `ConfigurationError`.
+
+    Args:
+        app: the ASGI app.
+        settings: the settings; what they leave out, or all, comes from `BASE44_*`. For several apps, a resolver.
+        transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
+        templates: where pages of yours are looked for: `base44_web/connect.html` and `base44_web/message.html`.
+    """
+
+    provides_base44 = True
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        settings: Settings | SettingsResolver | None = None,
+        transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        templates: Jinja2Templates | None = None,
+    ) -> None:
+        self.app = app
+        self._templates = templates
+        self._error: str | None = None
+        self._checked = False
+        self._engines: Engines | None = None
+        try:
+            source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
+            self._engines = Engines(source, transport)
+        except ConfigurationError as error:
+            self._error = error.message
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(scope, receive, send)
+        elif scope["type"] == "http" or scope["type"] == "websocket":
+            await self._request(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self._engines is None:
+            raise ConfigurationError(self._error or "")
+        if not self._checked:  # by the lifespan: some servers send none, and none reaches a mounted app
+            self._check_guards(scope, None)
+        engine = self._engines.only
+        if engine is None:
+            try:
+                engine = self._engines.find(incoming_of(scope), full_path(scope))
+            except Base44Error as error:
+                if not error.about_visitor:
+                    raise
+                await deliver(early_reply(error), scope, receive, send)
+                return
+        outer = scope.get(KEY)
+        incoming = None
+        if engine.settings.platform_headers != "ignore":
+            # An outer middleware may have stripped the headers already.
+            incoming = outer.incoming if isinstance(outer, ScopeState) else None
+            if incoming is None:
+                incoming = incoming_of(scope)
+                strip_scope(scope)
+        state = ScopeState(engine, scope, incoming=incoming, templates=self._templates, handlers=HANDLERS)
+        if outer is None:
+            scope[KEY] = state
+        else:
+            scope = {**scope, KEY: state}  # the outer app's requests keep their own
+        state.checked_by = outer.checked_by if isinstance(outer, ScopeState) else None
+        check = engine.signature_check
+        if check is not None and not check.trusts(state.checked_by):
+            refused, receive = await check_signature(check, state, scope, receive)
+            if refused is not None:
+                await deliver(early_reply(refused), scope, receive, send)
+                return
+        if engine.reads_cookies:
+            send = _telling_caches(state, send)
+        if scope["type"] == "websocket":
+            send = _noting_accept(state, send, _take_subprotocol(engine.settings, scope))
+        await self.app(scope, receive, send)
+
+    def _check_guards(self, scope: Scope, settings: Settings | None) -> None:
+        check_views(chain(guarded_views(scope.get("app")), guarded_views(self.app)), settings)
+        self._checked = True
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        engines, problem = self._engines, self._error
+        if engines is not None:
+            try:
+                self._check_guards(scope, None if engines.only is None else engines.only.settings)
+            except ConfigurationError as error:
+                problem = error.message
+        if engines is None or problem is not None:
+            await receive()
+            await send({"type": "lifespan.startup.failed", "message": f"base44_web: {problem}"})
+            return
+
+        async def close_last(message: Message) -> None:
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
+                await engines.aclose()
+            await send(message)
+
+        await self.app(scope, receive, close_last)
+
+
+def _telling_caches(state: ScopeState, send: Send) -> Send:
+    """Tell caches where an answer depends on the visitor's cookie."""
+
+    async def sending(message: Message) -> None:
+        if state.is_private and message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            headers.setdefault("Cache-Control", "private")
+            if "cookie" not in headers.get("Vary", "").lower():
+                headers.add_vary_header("Cookie")
+        await send(message)
+
+    return sending
+
+
+def _take_subprotocol(settings: Settings, scope: Scope) -> str | None:
+    """Take the token out of the subprotocols offered, so that the app cannot answer with it."""
+    offered: list[str] = scope.get("subprotocols", [])
+    kept = [protocol for protocol in offered if not protocol.startswith(SUBPROTOCOL_PREFIX)]
+    if "subprotocol" not in settings.token_sources or len(kept) == len(offered):
+        return None
+    scope["subprotocols"] = kept
+    return kept[0] if kept else None
+
+
+def _noting_accept(state: ScopeState, send: Send, protocol: str | None) -> Send:
+    """A WebSocket that the app accepted can no longer be denied, only closed.
+
+    One whose client offered its token as a subprotocol is accepted with the other one: browsers want an answer.
+    """
+
+    async def sending(message: Message) -> None:
+        if message["type"] == "websocket.accept":
+            state.accepted = True
+            if protocol is not None and message.get("subprotocol") is None:
+                message = {**message, "subprotocol": protocol}
+        await send(message)
+
+    return sending

@@ -1,0 +1,46 @@
+"""Relayed requests under ASGI: checked before the app sees them, their body read first."""
+
+from __future__ import annotations
+
+import asyncio
+
+from starlette.types import Message, Receive, Scope
+
+from .._core.incoming.signature import SignatureCheck
+from ..errors import Base44Error
+from .replies import full_path
+from .request import ScopeState
+
+
+async def check_signature(
+    check: SignatureCheck, state: ScopeState, scope: Scope, receive: Receive
+) -> tuple[Base44Error | None, Receive]:
+    """Why a request is refused, or `None`; and where the app gets the body from."""
+    assert state.incoming is not None
+    if check.is_bare(state.incoming):
+        return None, receive
+    body = bytearray()
+    more = scope["type"] == "http"
+    while more and len(body) <= check.max_body:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        body += message.get("body", b"")
+        more = message.get("more_body", False)
+    path, query = full_path(scope), scope.get("query_string", b"").decode("latin-1")
+    octets = bytes(body[: check.max_body + 1])
+    refused = await asyncio.to_thread(check.check, state.incoming, path=path, query=query, body=octets)
+    state.checked_by = check
+    return refused, _again(bytes(body), receive) if scope["type"] == "http" else receive
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, once more; then what else comes."""
+    left = [body]
+
+    async def receiving() -> Message:
+        if left:
+            return {"type": "http.request", "body": left.pop(), "more_body": False}
+        return await receive()
+
+    return receiving

@@ -1,0 +1,152 @@
+"""`request.base44` in Starlette's terms: the scope, and what is in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, final
+
+from starlette.requests import HTTPConnection
+from starlette.requests import Request as StarletteRequest
+from starlette.types import Scope
+from starlette.websockets import WebSocket as StarletteWebSocket
+
+from .._core.client._async import AsyncBase44
+from .._core.engine.context import Context
+from .._core.engine.engine import Engine
+from .._core.incoming.request import HEADERS, Incoming
+from .._core.secret import Opaque
+from ..errors import MiddlewareMissingError
+
+if TYPE_CHECKING:
+    from starlette.templating import Jinja2Templates
+
+    from .._core.incoming.signature import SignatureCheck
+
+KEY = "base44"
+ExceptionHandlers: TypeAlias = Mapping[type[Exception], Callable[..., Any]]
+_HEADERS = frozenset(name.encode() for name in HEADERS)
+
+
+class Request(StarletteRequest):
+    """Starlette's request, as `Base44Middleware` leaves it; for annotations."""
+
+    if TYPE_CHECKING:
+        base44: AsyncBase44
+        """The client for this request's app user."""
+
+
+class WebSocket(StarletteWebSocket):
+    """Starlette's WebSocket, as `Base44Middleware` leaves it; for annotations."""
+
+    if TYPE_CHECKING:
+        base44: AsyncBase44
+        """The client for this handshake's app user."""
+
+
+def get_base44(connection: HTTPConnection) -> AsyncBase44:
+    """The client for a request's or WebSocket's app user; the same as `request.base44`.
+
+    Raises:
+        MiddlewareMissingError: `Base44Middleware` is not around this app.
+    """
+    return state_of(connection.scope).client(connection.scope)
+
+
+def context_of(connection: HTTPConnection) -> Context:
+    """The context of a request or WebSocket. Raises as `get_base44`."""
+    return state_of(connection.scope).context(connection.scope)
+
+
+def state_of(scope: Scope) -> ScopeState:
+    """What the middleware put into the scope. Raises as `get_base44`."""
+    state = scope.get(KEY)
+    if not isinstance(state, ScopeState):
+        raise MiddlewareMissingError(
+            "request.base44 is not there: add base44_web.starlette.Base44Middleware to the app, around this route."
+        )
+    return state
+
+
+@final
+class ScopeState(Opaque):
+    """What the middleware puts into the scope; the context is made when it is first asked for.
+
+    It does not hold the scope, which holds it: a cycle would leave every request to the garbage collector.
+
+    Attributes:
+        app: whose middleware this is.
+        root: where that app is mounted.
+        incoming: the request, where it was read already.
+        templates: where pages of the app's own are looked for.
+        checked_by: who found this request's signature good.
+        accepted: whether the app has accepted a WebSocket.
+    """
+
+    __slots__ = (
+        "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming", "root", "templates",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        engine: Engine,
+        scope: Scope,
+        *,
+        incoming: Incoming | None,
+        templates: Jinja2Templates | None,
+        handlers: ExceptionHandlers,
+    ) -> None:
+        self._engine = engine
+        self._handlers = handlers
+        self._client: AsyncBase44 | None = None
+        self._context: Context | None = None
+        self.app: Any = scope.get("app")
+        self.root: str = scope.get("root_path", "")
+        self.incoming = incoming
+        self.templates = templates
+        self.checked_by: SignatureCheck | None = None
+        self.accepted = False
+
+    @property
+    def is_private(self) -> bool:
+        """Whether the answer depends on the visitor's cookie."""
+        return self._context is not None and self._context.is_private
+
+    def context(self, scope: Scope) -> Context:
+        """The request's context."""
+        self._answer_errors(scope)
+        if self._context is None:
+            self._context = Context(self._engine, self.incoming or incoming_of(scope))
+        return self._context
+
+    def client(self, scope: Scope) -> AsyncBase44:
+        """The request's client."""
+        context = self.context(scope)
+        if self._client is None:
+            self._client = AsyncBase44._for(context)
+        return self._client
+
+    def _answer_errors(self, scope: Scope) -> None:
+        """From now on, answer visitors for errors about them that this app's views let escape; its own handlers stay.
+
+        Inside of all middleware, so that CORS headers stay; in the innermost app, where apps are mounted. The scope's
+        key is Starlette's own, and undocumented: `tests/adapters/starlette` pins it.
+        """
+        handlers = scope.get("starlette.exception_handlers")
+        if handlers is not None:
+            for error, handler in self._handlers.items():
+                handlers[0].setdefault(error, handler)
+
+
+def incoming_of(scope: Scope) -> Incoming:
+    """What came in."""
+    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    return Incoming(
+        scope.get("method", "GET"),
+        [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _HEADERS],
+        secure=scope.get("scheme") in ("https", "wss"),
+        websocket=scope["type"] == "websocket",
+    )
+
+
+# One property for requests and WebSockets of every app. It reads the scope, so apps stay apart.
+HTTPConnection.base44 = property(get_base44)  # type: ignore[attr-defined]

@@ -453,13 +453,13 @@ def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, p
         started = time.monotonic()
         found = await admit(AWAITING, context, (*names, ConnectorID("other")))
         assert found.id == user.id
-        assert all(context.recall(identifier) for identifier in (*names.values(), "other"))
+        assert all(context.at_hand(identifier) for identifier in (*names.values(), "other"))
         return time.monotonic() - started
 
     assert asyncio.run(main()) < 1.2
     context = Context(Engine(settings), incoming)
     assert run(admit_blocking(BLOCKING, context, ("c0",))).id == user.id
-    assert context.recall("id0")
+    assert context.at_hand("id0")
 
 
 def test_connection_without_a_guard() -> None:

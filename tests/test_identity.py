@@ -281,7 +281,7 @@ def test_what_is_remembered_is_of_one_app_server_and_environment(
         "app_id": "another",
         "server_url": elsewhere,
         "data_env": "dev",
-        "token": Secret(emulator.sign_in(ada) + "x"),
+        "token": Token(Secret(emulator.sign_in(ada) + "x")),
     }
     other = Base44._for(Context(engine, replace(caller, **{part: changed[part]})))  # type: ignore[arg-type]
     calls = len(emulator.requests)
@@ -332,8 +332,8 @@ def test_who_comes_when_too_many_wait_is_told_at_once(settings: Settings, emulat
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         emulator.clear_faults()
-        assert engine.identity_gate._inside == 0
-        assert not engine.identity_gate._queue
+        assert engine.platform.unverified._inside == 0
+        assert not engine.platform.unverified._queue
         await engine.aclose()
 
     asyncio.run(main())

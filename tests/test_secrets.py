@@ -267,7 +267,7 @@ def django_debug() -> Iterator[None]:
     configure_django()
     with override_settings(
         DEBUG=True, DEFAULT_EXCEPTION_REPORTER_FILTER="base44_web.django.debug.Base44ReporterFilter",
-        BASE44={"SERVICE_TOKEN": SERVICE, "SESSION_SECRET": SESSION},
+        BASE44={"SERVICE_TOKEN": SERVICE, "SECRET": SESSION},
     ):  # fmt: skip
         yield
 
@@ -298,7 +298,7 @@ def test_djangos_check_of_the_filter(django_debug: None) -> None:
     from django.core.checks import run_checks
     from django.test import override_settings
 
-    base = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "1"}, "SESSION_SECRET": SESSION}
+    base = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "1"}, "SECRET": SESSION}
     middleware = ["tests.django_urls.Middleware"]
     with override_settings(BASE44={**base, "TOKEN_SOURCES": ["header", "session"]}, MIDDLEWARE=middleware):
         assert [message.id for message in run_checks()] == []

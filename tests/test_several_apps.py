@@ -178,7 +178,7 @@ def test_the_environment_is_one_apps(monkeypatch: pytest.MonkeyPatch) -> None:
     from base44_web._core.engine.apps import Engines
     from base44_web._core.incoming.request import Incoming
 
-    for variable in ("SERVICE_TOKEN", "APP_URL", "SESSION_SECRET", "APP_ID"):
+    for variable in ("SERVICE_TOKEN", "APP_URL", "SECRET", "APP_ID"):
         with monkeypatch.context() as patch:
             patch.setenv(f"BASE44_{variable}", "https://one.example" if variable == "APP_URL" else "s" * 40)
             fields = {} if variable == "APP_ID" else {"app_id": "app-two"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from hashlib import sha256
 from typing import Any, Final, cast, final
 
@@ -54,12 +53,12 @@ class Token(Opaque):
         found = (self.header or {}).get("kid")
         return found if isinstance(found, str) else None
 
-    def dead_reason(self) -> str | None:
-        """Why nobody needs to be asked about the token: it is no JWT, or has expired."""
+    def dead_reason(self, now: float) -> str | None:
+        """Why nobody needs to be asked about the token at this time: it is no JWT, or has expired."""
         if self.claims is None:
             return "The token is no JWT."
         expires = self.expiry
-        return "The token has expired." if expires is not None and expires < time.time() - _LEEWAY else None
+        return "The token has expired." if expires is not None and expires < now - _LEEWAY else None
 
     def _decoded(self) -> tuple[dict[str, Any], dict[str, Any]] | tuple[None, None]:
         if self._parts is None:

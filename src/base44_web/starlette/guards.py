@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from .._core.engine.context import Context
 from .._core.guards.admit import admit
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
-from .._core.guards.startup import is_awaiting, mark
+from .._core.guards.startup import check_function, is_awaiting, mark
 from .._core.replies.reply import Reply
 from .._core.values import AppUser
 from ..errors import Base44Error
@@ -51,7 +51,8 @@ def app_user_connected(*connectors: str) -> Callable[[V], V]:
 def _guard(view: V, connectors: tuple[str, ...]) -> V:
     if isinstance(view, type):
         return cast(V, _guard_class(view, connectors))
-    awaiting = view if is_awaiting(view) or not callable(view) else _in_threadpool(view)
+    check_function(view)
+    awaiting = view if is_awaiting(view) else _in_threadpool(cast(Callable[..., Any], view))
     return cast(V, guard_awaiting(_STARLETTE, awaiting, connectors))
 
 

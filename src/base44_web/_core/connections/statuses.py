@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-import time
 from typing import Final, TypeAlias, final
 
 from cachetools import LRUCache
 
 from ...errors import Base44Error
+from ..clock import Clock
 from ..incoming.caller import Caller
 from ..secret import Opaque
 from ..values import AppUser
@@ -29,9 +29,10 @@ def status_key(caller: Caller, user: AppUser, connector: str) -> Key:
 class Statuses(Opaque):
     """What the platform said of users' connections within the last second, or that it failed: pages ask and ask."""
 
-    __slots__ = ("_ended", "_known", "_lock")
+    __slots__ = ("_clock", "_ended", "_known", "_lock")
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -44,16 +45,16 @@ class Statuses(Opaque):
         """What was said, or `None`."""
         with self._lock:
             said, until = self._known.get(key, (None, 0.0))
-        return said if time.monotonic() < until else None
+        return said if self._clock.monotonic() < until else None
 
     def put(self, key: Key, said: bool | Base44Error, *, asked: float) -> None:
         """Keep what was said to who asked then (monotonic clock); not if the user has disconnected since."""
         with self._lock:
             if self._ended.get(key, -math.inf) < asked:
-                self._known[key] = said, time.monotonic() + _SECONDS
+                self._known[key] = said, self._clock.monotonic() + _SECONDS
 
     def end(self, key: Key) -> None:
         """The user has disconnected."""
         with self._lock:
             self._known.pop(key, None)
-            self._ended[key] = time.monotonic()
+            self._ended[key] = self._clock.monotonic()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar, final
 
@@ -119,12 +118,12 @@ class Context(Opaque):
 
     def keep(self, connector_id: str, connection: Connection) -> None:
         """Keep a connection at hand for the rest of this request."""
-        self._connections[connector_id] = connection, time.monotonic() + _AT_HAND
+        self._connections[connector_id] = connection, self.engine.platform.clock.monotonic() + _AT_HAND
 
     def at_hand(self, connector_id: str) -> Connection | None:
         """A connection that was fetched for this request, for a minute: a stream can go on for hours."""
         connection, until = self._connections.get(connector_id, (None, 0.0))
-        return connection if time.monotonic() < until else None
+        return connection if self.engine.platform.clock.monotonic() < until else None
 
     def drop(self, connector_id: str) -> None:
         """Drop what is at hand: the app user disconnects."""

@@ -47,7 +47,7 @@ class Engine(Opaque):
         self.settings = settings
         self.platform = Platform(settings, transport_factory(transport, settings.ca_file))
         self.identity = Identity(self.platform)
-        self.statuses = Statuses()
+        self.statuses = Statuses(self.platform.clock)
         self.seal = Seal(settings.secret) if "session" in settings.token_sources else None
         self.signature_check = SignatureCheck(settings) if settings.platform_headers == "signed" else None
         self.reads_cookies = reads_cookies(settings)

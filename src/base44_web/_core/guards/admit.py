@@ -29,7 +29,9 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> A
     token = wire.user_token(context.caller)
     known = context.engine.identity.known
     user: AppUser | Base44Error | None = known.get(context.caller)
-    if isinstance(user, Base44Error) or (user is None and token.dead_reason() is not None):
+    if isinstance(user, Base44Error) or (
+        user is None and token.dead_reason(context.engine.platform.clock.time()) is not None
+    ):
         return await identify(io, context)  # raises; nobody is asked about such a token
     was_known = user is not None
     # Of tokens that nobody has verified yet there can be any number: they take no known user's place.

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast, final
 
 from ...errors import AuthenticationError, ConfigurationError
 from ..claims import Token
+from ..clock import Clock
 from ..config import Settings
 from ..secret import Opaque, Secret
 from ..urls import is_loopback_url
@@ -41,13 +41,14 @@ class Keys(Opaque):
         ConfigurationError: the key, the algorithms and what the token must name do not go together.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, clock: Clock) -> None:
         try:
             import jwt
         except ImportError:
             raise ConfigurationError('verification="keys" needs PyJWT: pip install "base44-web[keys]".') from None
         self._jwt = jwt
         self._settings = settings
+        self._clock = clock
         self._lock = threading.Lock()
         self._asked = self._fetched = -_FRESH  # on the monotonic clock
         self._keys: Mapping[str | None, Key] = {}
@@ -176,11 +177,11 @@ class Keys(Opaque):
     @property
     def stale(self) -> bool:
         """Whether the JWKS should be fetched again."""
-        return self.url is not None and time.monotonic() - self._fetched >= _FRESH
+        return self.url is not None and self._clock.monotonic() - self._fetched >= _FRESH
 
     def may_fetch(self) -> bool:
         """Whether the JWKS may be fetched again: once in 30 s, or 2 s where there is no key. After a yes it must be."""
-        now = time.monotonic()
+        now = self._clock.monotonic()
         with self._lock:
             # Without any key nobody gets in: a failed first fetch is tried again soon.
             if now - self._asked < (_COOLDOWN if self._keys else _COLD):
@@ -199,7 +200,7 @@ class Keys(Opaque):
         if not keys:
             return False
         with self._lock:
-            before, self._keys, self._fetched = self._keys, keys, time.monotonic()
+            before, self._keys, self._fetched = self._keys, keys, self._clock.monotonic()
         return any(keys.get(kid) != key for kid, key in before.items())
 
     def after_fork(self) -> None:

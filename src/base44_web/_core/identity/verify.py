@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import Final, final
 
 from ...errors import AuthenticationError, Base44Error, ConfigurationError, ServerError
@@ -34,8 +33,8 @@ class Identity(Opaque):
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
-        self.known = KnownTokens(platform.settings.identity_ttl)
-        self.keys = Keys(platform.settings) if platform.settings.verification == "keys" else None
+        self.known = KnownTokens(platform.settings.identity_ttl, platform.clock)
+        self.keys = Keys(platform.settings, platform.clock) if platform.settings.verification == "keys" else None
 
     def after_fork(self) -> None:
         """In the child: locks may have been held."""
@@ -58,7 +57,7 @@ async def identify(io: IO, identity: Identity, caller: Caller) -> AppUser:
         )
     outcome = identity.known.get(caller)
     if outcome is None:
-        reason = token.dead_reason()
+        reason = token.dead_reason(identity.platform.clock.time())
         if reason is not None:
             raise AuthenticationError(reason, code="dead_token", about_visitor=caller.is_visitor)
         outcome = await _verified(io, identity, caller)
@@ -70,14 +69,14 @@ async def identify(io: IO, identity: Identity, caller: Caller) -> AppUser:
 
 
 async def _verified(io: IO, identity: Identity, caller: Caller) -> AppUser | Base44Error:
-    end = time.monotonic() + identity.platform.settings.timeout
+    end = identity.platform.clock.monotonic() + identity.platform.settings.timeout
 
     async def ask() -> AppUser | Base44Error:
         outcome = await _decide(io, identity, caller, end)
         identity.known.put(caller, outcome)
         return outcome
 
-    return await fly(io, identity.platform.flights, token_key(caller), ask, end=end)
+    return await fly(io, identity.platform, token_key(caller), ask, end=end)
 
 
 async def _decide(io: IO, identity: Identity, caller: Caller, end: float) -> AppUser | Base44Error:
@@ -106,4 +105,4 @@ async def _fetch_keys(io: IO, identity: Identity, keys: Keys, end: float) -> Non
                 identity.known.clear()
         return keys
 
-    await fly(io, platform.flights, _JWKS, ask, end=end, detached=True)
+    await fly(io, platform, _JWKS, ask, end=end, detached=True)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
 from typing import Final, TypeVar, final
 
 from ...errors import Base44Error, RequestTimeoutError
+from ..clock import Clock
 from ..config import Settings
 from ..secret import Opaque
 from ..transport.message import PlatformResponse
@@ -30,16 +30,18 @@ class Platform(Opaque):
     """The way to the platform, of one `Settings`.
 
     Attributes:
+        clock: the time.
         pools: the connections.
         limiter: places for calls.
         unverified: places for calls about tokens that nobody has verified yet.
         flights: calls that several wait for.
     """
 
-    __slots__ = ("flights", "limiter", "pools", "settings", "unverified")
+    __slots__ = ("clock", "flights", "limiter", "pools", "settings", "unverified")
 
     def __init__(self, settings: Settings, transport: TransportFactory) -> None:
         self.settings = settings
+        self.clock = Clock()
         self.pools = Pools(transport)
         self.limiter = Limiter(_CALLS, _WAITING)
         self.unverified = Limiter(_UNVERIFIED_CALLS, _WAITING)
@@ -64,7 +66,7 @@ async def perform(
         end: when it must have ended (monotonic clock), by default `Settings.timeout` from now.
     """
     settings = platform.settings
-    end = time.monotonic() + settings.timeout if end is None else end
+    end = platform.clock.monotonic() + settings.timeout if end is None else end
     attempt = 0
     while True:
         outcome: T | Base44Error
@@ -74,7 +76,7 @@ async def perform(
             outcome = error
         if not isinstance(outcome, Base44Error):
             return outcome
-        left = end - time.monotonic()
+        left = end - platform.clock.monotonic()
         pause = pause_before(attempt, call.request.method, outcome, most=settings.max_retries, left=left)
         if pause is None:
             return outcome
@@ -85,9 +87,9 @@ async def perform(
 async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float) -> PlatformResponse:
     place = limiter.ask()
     if place is not None:
-        await _wait_for_place(io, limiter, place, end)
+        await _wait_for_place(io, limiter, place, end - platform.clock.monotonic())
     try:
-        left = end - time.monotonic()
+        left = end - platform.clock.monotonic()
         if left <= 0:
             raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
         connect_timeout = platform.settings.connect_timeout
@@ -96,9 +98,9 @@ async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end
         limiter.leave()
 
 
-async def _wait_for_place(io: IO, limiter: Limiter, place: Future[None], end: float) -> None:
+async def _wait_for_place(io: IO, limiter: Limiter, place: Future[None], seconds: float) -> None:
     try:
-        await io.wait(place, end - time.monotonic())
+        await io.wait(place, seconds)
     except TimeoutError:
         limiter.refuse(place)
     except BaseException:
@@ -111,7 +113,7 @@ async def _wait_for_place(io: IO, limiter: Limiter, place: Future[None], end: fl
 
 async def fly(
     io: IO,
-    flights: SingleFlight,
+    platform: Platform,
     key: Hashable,
     ask: Callable[[], Awaitable[T | Base44Error]],
     *,
@@ -122,14 +124,14 @@ async def fly(
 
     Args:
         io: how to wait.
-        flights: where they meet.
+        platform: where they meet.
         key: what they want.
         ask: gives the answer, an error as a value.
         end: when it must be there (monotonic clock).
         detached: whether the call goes on if who leads is cancelled; else one of those who wait leads then.
     """
     while True:
-        flight, leads = io.join(flights, key)
+        flight, leads = io.join(platform.flights, key)
         if leads:
 
             async def lead(flight: Future[T | Base44Error | None] = flight) -> T | Base44Error:
@@ -138,11 +140,11 @@ async def fly(
                     outcome = await ask()
                     return outcome
                 finally:
-                    flights.land(key, flight, outcome)
+                    platform.flights.land(key, flight, outcome)
 
             return await (io.detached(lead) if detached else lead())
         try:
-            outcome: T | Base44Error | None = await io.wait(flight, end - time.monotonic())
+            outcome: T | Base44Error | None = await io.wait(flight, end - platform.clock.monotonic())
         except TimeoutError:
             return RequestTimeoutError("The platform did not answer in time.", code="timeout")
         if outcome is not None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from urllib.parse import quote
 
 from ...errors import AlreadyConnectedError, Base44Error, NotConnectedError, NotFoundError
@@ -98,7 +97,7 @@ async def _status(io: IO, context: Context, asked: ViewRequest) -> Reply:
     if not asked.is_of(user):
         return other_user(asked)
     key = status_key(context.caller, user, asked.connector)
-    statuses, begun = context.engine.statuses, time.monotonic()
+    statuses, begun = context.engine.statuses, context.engine.platform.clock.monotonic()
     said = statuses.get(key)
     if said is None:
 
@@ -112,7 +111,7 @@ async def _status(io: IO, context: Context, asked: ViewRequest) -> Reply:
             return outcome
 
         end = begun + context.engine.settings.timeout
-        said = await fly(io, context.engine.platform.flights, key, look, end=end)
+        said = await fly(io, context.engine.platform, key, look, end=end)
     if isinstance(said, Base44Error):
         raise said.again()
     return json_reply(200, {"connected": said})

@@ -11,6 +11,7 @@ from ..errors import ConfigurationError
 from . import fields
 from .fields import PlatformHeaders, Setting, TokenSource, Verification, declared
 from .secret import Opaque, Secret, as_secret
+from .urls import parse_origin
 from .values import ConnectorID
 
 Text: TypeAlias = Setting[str | None, str | None]
@@ -19,9 +20,14 @@ Seconds: TypeAlias = Setting[float | None, float]
 Credential: TypeAlias = Setting[str | Secret | None, Secret | None]
 
 
+class _Given(Opaque):
+    __slots__ = ("_given",)
+    _given: Mapping[str, Any]  # what code gave, as against a framework or the environment
+
+
 @final
 @declared
-class Settings(Opaque):
+class Settings(_Given):
     """The settings of one Base44 app on this server. Immutable; its repr shows no credential.
 
     A field left out (`None`) is taken from the framework's own settings (Django's `BASE44`, Flask's
@@ -33,16 +39,16 @@ class Settings(Opaque):
     """
 
     FIELDS: ClassVar[Mapping[str, Setting[Any, Any]]]
-    __slots__ = ("_given",)
+    __slots__ = ()
 
     app_id: Text = Setting(
         fields.app_id, one_app=True, doc="required, unless `allowed_app_ids` and trusted platform headers give it"
     )
     server_url: Setting[str | None, str] = Setting(
-        fields.parse_origin, "https://base44.app", doc="`https://base44.app`. An origin; https, or http for loopback"
+        parse_origin, "https://base44.app", doc="`https://base44.app`. An origin; https, or http for loopback"
     )
     app_url: Text = Setting(
-        fields.parse_origin,
+        parse_origin,
         one_app=True,
         doc="none. The app's own origin: connecting and disconnecting app users goes there, for the platform mirrors "
         "the host it is called on into the provider's `redirect_uri`",
@@ -149,15 +155,13 @@ class Settings(Opaque):
     issuer: Text = Setting(fields.text, doc="none. The `iss` that a token must have")
     app_claim: Text = Setting(fields.text, doc="none. The claim that must be this app's ID")
     development: Setting[bool | None, bool] = Setting(
-        fields.switch, False, doc="off. Accept the local dev server's published secret, from loopback"
+        fields.switch, default=False, doc="off. Accept the local dev server's published secret, from loopback"
     )
     identity_ttl: Seconds = Setting(
         fields.ttl,
         60.0,
         doc="60 seconds for which the platform's word on a token is remembered, never past its `exp`; 0: not at all",
     )
-    _given: Mapping[str, Any]
-
     if not TYPE_CHECKING:
 
         def __init__(self, **given: Any) -> None:

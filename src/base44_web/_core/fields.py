@@ -1,6 +1,7 @@
 """What one field of the settings is, and how a given value or an environment string becomes its value.
 
-Own code and not attrs: a setting also has an environment variable, a way to wrap what is secret, and its line in the docs.
+Own code and not attrs: a setting also has an environment variable, a way to wrap what is secret, and its line in the
+docs.
 """
 
 from __future__ import annotations
@@ -84,11 +85,14 @@ class Setting(Generic[Given, Value]):
 @dataclass_transform(kw_only_default=True)
 def declared(cls: type[T]) -> type[T]:
     """The same class with a slot for each `Setting`, and all of them in `FIELDS`."""
-    fields = {name: value for name, value in vars(cls).items() if isinstance(value, Setting)}
+    fields: dict[str, Setting[Any, Any]] = {
+        name: value for name, value in vars(cls).items() if isinstance(value, Setting)
+    }
     own_slots = cast(tuple[str, ...], vars(cls).get("__slots__", ()))
     others = {name: value for name, value in vars(cls).items() if name not in fields and name not in own_slots}
-    content = {**others, "__slots__": (*fields, *own_slots), "FIELDS": fields}
-    return cast(type[T], type(cls)(cls.__name__, cls.__bases__, content))
+    content: dict[str, Any] = {**others, "__slots__": (*fields, *own_slots), "FIELDS": fields}
+    make = cast(Any, type(cls))
+    return cast(type[T], make(cls.__name__, cls.__bases__, content))
 
 
 def is_bearer_token(text: object) -> bool:

@@ -129,8 +129,7 @@ class Engines(Opaque):
 
     def _keep(self, settings: Settings, made: Engine) -> Engine:
         with self._lock:  # not while one is made: that may connect to a store
-            engine = self._made.setdefault(settings, made)
-        return engine
+            return self._made.setdefault(settings, made)
 
     def _make(self, settings: Settings) -> Engine:
         if self._wsgi and settings.platform_headers == "trust":

@@ -139,7 +139,10 @@ async def call(io: IO, context: Context, call: Call[T]) -> T:
     Raises:
         Base44Error: it failed, after as many tries as it may have.
     """
-    return _raised(await perform.perform(io, context.engine.platform, call))
+    outcome = await perform.perform(io, context.engine.platform, call)
+    if isinstance(outcome, Base44Error):
+        raise outcome
+    return outcome
 
 
 async def identify(io: IO, context: Context) -> AppUser:
@@ -155,12 +158,11 @@ async def app_user_connection(
     Raises:
         Base44Error: it failed; see `connections.fetch.app_user_connection`.
     """
-    return context.at_hand(connector_id) or _raised(
-        await fetch.app_user_connection(io, context.engine.identity, context.caller, connector_id, limiter=limiter)
-    )
-
-
-def _raised(outcome: T | Base44Error) -> T:
+    at_hand = context.at_hand(connector_id)
+    if at_hand is not None:
+        return at_hand
+    identity = context.engine.identity
+    outcome = await fetch.app_user_connection(io, identity, context.caller, connector_id, limiter=limiter)
     if isinstance(outcome, Base44Error):
         raise outcome
     return outcome

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeAlias
 
 from ...errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
 from ..engine.context import Context, app_user_connection, identify
 from ..platform import wire
 from ..platform.io import IO
 from ..values import AppUser, Connection
+
+Step: TypeAlias = Callable[[], Awaitable[AppUser | Connection]]
 
 
 async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
@@ -44,7 +48,7 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> A
         return await app_user_connection(io, context, identifier, limiter=limiter)
 
     missing = [identifier for identifier in identifiers if context.at_hand(identifier) is None]
-    calls = [*([] if was_known else [verified]), *(partial(fetched, identifier) for identifier in missing)]
+    calls: list[Step] = [*([] if was_known else [verified]), *(partial(fetched, identifier) for identifier in missing)]
     outcomes = await io.gather(*calls) if calls else []
     if not was_known:
         user = _user(outcomes.pop(0))

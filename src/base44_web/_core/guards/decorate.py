@@ -114,4 +114,8 @@ def guard_for(guard: Callable[[Any, tuple[str, ...]], Any], connectors: tuple[ob
         TypeError: `connectors` are no names.
     """
     checked = check_connectors(connectors, "app_user_connected")
-    return lambda view: cast(V, guard(view, checked))
+
+    def decorate(view: V) -> V:
+        return cast(V, guard(view, checked))
+
+    return decorate

@@ -1,7 +1,7 @@
 """How a step waits: on the event loop, or not at all.
 
-What need not differ between awaiting and blocking code is written once, as coroutines that wait only through an `IO`. With
-`BLOCKING` such a coroutine never suspends, and `run` takes it to its end without an event loop.
+What need not differ between awaiting and blocking code is written once, as coroutines that wait only through an `IO`.
+With `BLOCKING` such a coroutine never suspends, and `run` takes it to its end without an event loop.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
-_FOLDER = files(__package__) / "static"
+_FOLDER = files("base44_web._core.replies") / "static"
 FILES: Final = {
     "script": ("text/javascript; charset=utf-8", (_FOLDER / "connect.js").read_bytes()),
     "style": ("text/css; charset=utf-8", (_FOLDER / "connect.css").read_bytes()),

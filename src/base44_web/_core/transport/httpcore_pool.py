@@ -1,4 +1,4 @@
-"""The default blocking transport: httpcore2's connection pool, which httpx2 stands on, with a deadline for a whole call.
+"""The default blocking transport: the pool of httpcore2, which httpx2 stands on, with a deadline for a whole call.
 
 httpx2's own client has no place for a network backend, and a call's deadline lives there (`deadline.py`).
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import ssl
 import threading
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, TypedDict
+from typing import TYPE_CHECKING, Final, TypedDict, cast
 from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -90,7 +90,7 @@ class HttpcoreTransport:
     def _new_pool(self, proxy: str | None) -> httpcore2.ConnectionPool:
         import httpcore2
 
-        backend = BoundedBackend(httpcore2.SyncBackend())
+        backend = cast("httpcore2.NetworkBackend", BoundedBackend(httpcore2.SyncBackend()))
         through = None
         if proxy is not None:
             parts = urlsplit(proxy)

@@ -20,13 +20,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add_options(commands.add_parser(name, help=command.HELP))
     options = parser.parse_args(arguments)
     try:
-        return _COMMANDS[options.command].run(options)
+        status: int = _COMMANDS[options.command].run(options)
     except (CannotRun, OSError) as error:
         print(f"base44-web: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return status

@@ -1,0 +1,7 @@
+"""`python -m base44_web.cli`."""
+
+import sys
+
+from .main import main
+
+sys.exit(main())

@@ -1,0 +1,65 @@
+"""The import contracts catch what they are there for: each breach is put into a copy of the package."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("importlinter")
+ROOT = Path(__file__).parent.parent.parent
+
+# What is put where, and the contract that it breaks.
+BREACHES = {
+    "a new core module that imports a framework": (
+        "_core/newcomer.py", "import flask", "The core knows no framework"),
+    "a new core module that is in no layer": ("_core/newcomer.py", "", "Imports only go down"),
+    "a new module of the package that is in no layer": ("newcomer.py", "", "Imports only go down"),
+    "a framework through an adapter": (
+        "_core/views/pages.py", "from ...flask import request", "The core knows no framework"),
+    "an adapter that imports another": (
+        "django/views.py", "from ..flask import request as other", "Adapters do not know each other"),
+    "a lower room that imports a higher one": (
+        "_core/identity/keys.py", "from ..engine.context import Context", "Imports only go down"),
+    "two rooms of one height": ("_core/replies/reply.py", "from ..platform.io import IO", "Imports only go down"),
+    "asyncio outside of its few places": (
+        "_core/views/handlers.py", "import asyncio", "The core waits through an IO: asyncio is known to few"),
+    "Starlette's adapter that imports another framework": (
+        "starlette/replies.py", "import django", "An adapter needs its own framework alone"),
+    "the emulator that knows a framework": ("testing/_server.py", "import starlette", "The core knows no framework"),
+}  # fmt: skip
+
+
+def lint(folder: Path) -> subprocess.CompletedProcess[str]:
+    # As the command does it; its script is not on every PATH.
+    code = "from importlinter.cli import lint_imports_command as command; command(['--no-cache'])"
+    return subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    shutil.copytree(ROOT / "src" / "base44_web", tmp_path / "base44_web", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+def test_the_package_keeps_them(copy: Path) -> None:
+    done = lint(copy)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize("name", BREACHES)
+def test_a_breach_is_caught(copy: Path, name: str) -> None:
+    module, line, contract = BREACHES[name]
+    path = copy / "base44_web" / module
+    text = path.read_text() if path.exists() else ""
+    before, future, after = text.rpartition("from __future__ import annotations\n")
+    path.write_text(f"{before}{future}{line}\n{after}")
+    done = lint(copy)
+    assert done.returncode == 1, done.stdout
+    assert f"{contract} BROKEN" in done.stdout.replace("\n", " ") or (
+        not line and "not explicitly listed" in done.stdout
+    ), done.stdout

@@ -7,7 +7,6 @@ docs.
 from __future__ import annotations
 
 import re
-import ssl
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, dataclass_transform, get_args
@@ -306,6 +305,8 @@ def seconds(value: object) -> float:
 
 
 def ca_file(value: object) -> str:
+    import ssl  # slow to import, and most servers need no file
+
     try:
         ssl.create_default_context(cafile=str(value))
     except (OSError, ValueError):

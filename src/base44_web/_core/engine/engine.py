@@ -11,13 +11,13 @@ from ..connections.statuses import Statuses
 from ..identity.verify import Identity
 from ..incoming.cookies import reads_cookies
 from ..incoming.session import Seal
-from ..incoming.signature import SignatureCheck
 from ..platform.perform import Platform
 from ..secret import Opaque
 from ..transport.httpx_clients import transport_factory
 from ..transport.protocol import TransportFactory
 
 if TYPE_CHECKING:
+    from ..incoming.signature import SignatureCheck
     from ..transport.httpx_clients import AsyncClient, SyncClient
 
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
@@ -49,7 +49,7 @@ class Engine(Opaque):
         self.identity = Identity(self.platform)
         self.statuses = Statuses(self.platform.clock)
         self.seal = Seal(settings.secret) if "session" in settings.token_sources else None
-        self.signature_check = SignatureCheck(settings) if settings.platform_headers == "signed" else None
+        self.signature_check = _signature_check(settings)
         self.reads_cookies = reads_cookies(settings)
         _engines.add(self)
 
@@ -64,6 +64,14 @@ class Engine(Opaque):
     def _after_fork(self) -> None:
         for each in (self.platform, self.identity, self.statuses):
             each.after_fork()
+
+
+def _signature_check(settings: Settings) -> SignatureCheck | None:
+    if settings.platform_headers != "signed":
+        return None
+    from ..incoming.signature import SignatureCheck  # it, and what it stands on, only where requests are signed
+
+    return SignatureCheck(settings)
 
 
 def _start_afresh() -> None:

@@ -6,10 +6,8 @@ Own code, because it must be atomic between processes that share nothing but a f
 from __future__ import annotations
 
 import contextlib
-import getpass
 import math
 import os
-import tempfile
 import time
 from pathlib import Path
 from typing import Any, Protocol, final
@@ -78,6 +76,8 @@ def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:
     if setting is not None:
         is_redis = setting.reveal().startswith(("redis:", "rediss:", "unix:"))
         return RedisReplays(setting.reveal()) if is_redis else SqliteReplays(setting.reveal())
+    import tempfile
+
     folder = Path(tempfile.gettempdir()) / f"base44-web-{_user()}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
@@ -90,4 +90,8 @@ def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:
 
 
 def _user() -> str:
-    return str(os.getuid()) if hasattr(os, "getuid") else getpass.getuser()
+    if hasattr(os, "getuid"):
+        return str(os.getuid())
+    import getpass
+
+    return getpass.getuser()

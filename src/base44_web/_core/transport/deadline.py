@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import time
 from contextvars import ContextVar, Token
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
+    import ssl
+
     from httpcore2 import NetworkBackend, NetworkStream
 
 _deadline: ContextVar[float | None] = ContextVar("base44_web_deadline", default=None)

@@ -8,18 +8,17 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import ssl
 import sys
 from collections.abc import Callable
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ...errors import ConfigurationError
-from .httpcore_pool import HttpcoreTransport
 from .protocol import AsyncTransport, Transport, TransportFactory
 
 if TYPE_CHECKING:
+    import ssl
+
     import httpx
     import httpx2
 
@@ -59,6 +58,7 @@ class HttpxTransports:
             ConfigurationError: `ca_file` cannot be read.
         """
         from ._sync import HttpxTransport
+        from .httpcore_pool import HttpcoreTransport
 
         return HttpxTransport(self._client()) if self._client else HttpcoreTransport(self._tls_context)
 
@@ -177,6 +177,8 @@ def without_cookies(client: Any) -> Any:
 
     A client that is shared by users would keep one user's cookie and send it with the next user's call.
     """
+    from http.cookiejar import CookieJar, DefaultCookiePolicy
+
     for name in ("hpack.hpack", "hpack.table"):
         logging.getLogger(name).addFilter(_no_headers)
     twin = copy.copy(client)

@@ -12,11 +12,10 @@ async def channels(base44: Base44Client): ...
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from operator import attrgetter
-from typing import Annotated, Any, Final
+import logging
+from typing import Annotated, Any, Final, NoReturn, cast
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, HTTPException
 from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
@@ -29,6 +28,8 @@ from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
 from .starlette.guards import admission
 from .starlette.replies import Refused
+
+logger = logging.getLogger("base44_web")
 
 __all__ = [
     "AppUserConnection",
@@ -44,20 +45,37 @@ __all__ = [
 ]
 
 
+_SCHEME = {
+    "scheme_name": "Base44AppUser",
+    "bearerFormat": "JWT",
+    "description": "The Base44 app user's JWT.",
+}
+
+
 class _Client(HTTPBearer):
-    """A dependency that gives the client, and declares the bearer scheme. It reads no header: the middleware does."""
+    """A dependency that gives the client, and declares the bearer scheme. It reads no header: the middleware does.
+
+    Equal to `get_base44`, which is its key in `dependency_overrides`.
+    """
 
     def __init__(self) -> None:
-        super().__init__(
-            scheme_name="Base44AppUser", bearerFormat="JWT", description="The Base44 app user's JWT.", auto_error=False
-        )
+        super().__init__(**_SCHEME, auto_error=False)
 
     async def __call__(self, request: HTTPConnection) -> AsyncBase44:  # type: ignore[override]
         return get_base44(request)
 
+    def __eq__(self, other: object) -> bool:
+        return other is get_base44 or isinstance(other, _Client)
+
+    def __hash__(self) -> int:
+        return hash(get_base44)
+
 
 Base44Client = Annotated[AsyncBase44, Depends(_Client())]
-"""The client for this request's app user, in `async def` endpoints and WebSockets."""
+"""The client for this request's app user, in `async def` endpoints and WebSockets.
+
+In tests: `app.dependency_overrides[get_base44] = lambda: …`.
+"""
 
 
 async def _blocking(base44: Base44Client) -> Base44:
@@ -68,33 +86,78 @@ SyncBase44Client = Annotated[Base44, Depends(_blocking)]
 """The blocking client for this request's app user, in plain `def` endpoints."""
 
 
-@dataclass(frozen=True)
-class _Guard:
-    """The dependency itself: equal guards are one, for FastAPI's cache and for `dependency_overrides`."""
+class _Admission(HTTPBearer):
+    """The guard as a dependency, which declares the bearer scheme, too.
 
-    connectors: tuple[str, ...] = ()
+    Equal guards are one, for FastAPI's cache and for `dependency_overrides`.
+    """
 
-    async def __call__(self, base44: Base44Client, request: HTTPConnection) -> AppUser | Connection:
+    def __init__(self, connectors: tuple[str, ...] = ()) -> None:
+        super().__init__(**_SCHEME, auto_error=False)
+        self.connectors = connectors
+        setattr(self, CONNECTORS, connectors)
+
+    async def __call__(self, request: HTTPConnection) -> AppUser | Connection:  # type: ignore[override]
         outcome = await admission(request, self.connectors)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
-        return base44.connection(self.connectors[0]) if self.connectors else outcome
+        return get_base44(request).connection(self.connectors[0]) if self.connectors else outcome
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Admission) and other.connectors == self.connectors
+
+    def __hash__(self) -> int:
+        return hash(self.connectors)
 
 
-setattr(_Guard, CONNECTORS, property(attrgetter("connectors")))
+class _CalledGuard(type):
+    """Guards written without their parentheses stop the app as it is made: FastAPI would leave their routes open."""
+
+    def _is_not_called(cls) -> TypeError:
+        return TypeError(
+            f"{cls.__name__} is written without its parentheses, and would guard nothing: write "
+            f"{cls.__name__}({cls._example}), as in Annotated[…, {cls.__name__}({cls._example})]."
+        )
+
+    _example = ""
+
+    @property
+    def __signature__(cls) -> NoReturn:  # what Depends(AppUserRequired) asks for
+        raise cls._is_not_called()
+
+    @property
+    def dependency(cls) -> NoReturn:  # what dependencies=[AppUserRequired] asks for
+        raise cls._is_not_called()
 
 
-class AppUserRequired(DependsParameter):
+class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
+    async def __call__(self, request: HTTPConnection) -> AppUser | Connection:
+        """`Depends(AppUserRequired())`, as one is used to write it, is the same guard."""
+        admission_of = cast(_Admission, self.dependency)
+        return await admission_of(request)
+
+    def __deepcopy__(self, memo: object) -> NoReturn:
+        # FastAPI copies a default that is a plain value: a guard in a list, as in `def view(dependencies=[…])`. The
+        # start-up check finds it; where none ran, nobody gets in.
+        logger.error(
+            "%s stands in the default value of a parameter, where it guards nothing: it belongs in the route's "
+            "dependencies=[…], or in Annotated[…].",
+            type(self).__name__,
+        )
+        raise HTTPException(403)
+
+
+class AppUserRequired(_GuardParameter):
     """A guard: `user: Annotated[AppUser, AppUserRequired()]`. Only a verified app user gets in.
 
     For tests, override it: `app.dependency_overrides[AppUserRequired().dependency] = …`.
     """
 
     def __init__(self) -> None:
-        super().__init__(_Guard())
+        super().__init__(_Admission())
 
 
-class AppUserConnection(DependsParameter):
+class AppUserConnection(_GuardParameter):
     """A guard: `connection: Annotated[Connection, AppUserConnection("calendar")]`.
 
     Only app users who have connected it get in. For tests, override it:
@@ -107,8 +170,10 @@ class AppUserConnection(DependsParameter):
         TypeError: it is no string, or empty.
     """
 
+    _example = '"calendar"'
+
     def __init__(self, connector: str) -> None:
-        super().__init__(_Guard(check_connectors((connector,), "AppUserConnection")))
+        super().__init__(_Admission(check_connectors((connector,), "AppUserConnection")))
 
 
 def connect_router() -> APIRouter:

@@ -94,6 +94,12 @@ class Settings(_Given):
         fields.connect_path,
         doc="found from the mounted [views](connecting.md). Where pages of your own are, if not",
     )
+    public_url: Text = Setting(
+        parse_origin,
+        one_app=True,
+        doc="none. This server's own origin as browsers see it, where a proxy hides it: then only a page of it is of "
+        "the same origin",
+    )
     sign_in_url: Text = Setting(
         fields.sign_in_url, doc="none. Where the pages of guards send people who are not signed in"
     )

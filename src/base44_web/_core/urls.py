@@ -55,13 +55,15 @@ def parse_origin(url: object) -> str:
 def same_host(origin: str, host: str, *, secure: bool) -> bool:
     """Whether a browser's `Origin` is this server, known by its `Host` header.
 
-    The scheme is compared only where this server itself speaks https: behind a TLS proxy it sees http.
+    The scheme is compared only where browsers must have used https: behind a TLS proxy this server sees http.
     """
     try:
         parts = urlsplit(origin.lower())
     except ValueError:
         return False
-    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc or (secure and parts.scheme != "https"):
+    if parts.scheme not in _DEFAULT_PORTS or not parts.netloc:
+        return False
+    if secure and parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         return False
     default = f":{_DEFAULT_PORTS[parts.scheme]}"
     return bool(host) and parts.netloc.removesuffix(default) == host.lower().removesuffix(default)

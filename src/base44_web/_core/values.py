@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Literal, Protocol, Self, TypeAlias, TypeVar, final
+from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, TypeVar, final
 
 from .secret import Opaque, Secret
 
@@ -68,6 +68,10 @@ class Connection(Opaque):
     def __repr__(self) -> str:
         return f"<Connection {self._type or ''}>"
 
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
+        raise not_for_pydantic(cls, 'AppUserConnection("…")')
+
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
@@ -115,10 +119,11 @@ class UnverifiedClaims(Mapping[str, Any]):
         return f"<UnverifiedClaims {', '.join(sorted(self._claims))}>"
 
 
-@dataclass(frozen=True, slots=True)
+@final
 class AppUser:
     """The signed-in app user: as the platform itself answered for this token (`GET …/entities/User/me`), or, with
-    `verification="keys"`, as the verified token says.
+    `verification="keys"`, as the verified token says. Immutable; frameworks cannot read one from a request, nor return
+    one: that would send all custom fields.
 
     Attributes:
         id: the user's ID; with `"keys"` the token's `sub`.
@@ -131,13 +136,48 @@ class AppUser:
             Do not change it: while it is remembered, it is shared.
     """
 
+    __slots__ = ("app_id", "email", "full_name", "id", "is_verified", "raw", "role")
     id: str
     email: str | None
     full_name: str | None
     role: str | None
     is_verified: bool
     app_id: str
-    raw: Mapping[str, Any] = field(repr=False, compare=False, hash=False)
+    raw: Mapping[str, Any]
+
+    def __init__(
+        self,
+        id: str,
+        email: str | None,
+        full_name: str | None,
+        role: str | None,
+        *,
+        is_verified: bool,
+        app_id: str,
+        raw: Mapping[str, Any],
+    ) -> None:
+        values = {"id": id, "email": email, "full_name": full_name, "role": role}
+        for name, value in {**values, "is_verified": is_verified, "app_id": app_id, "raw": raw}.items():
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"an AppUser cannot be changed: {name}")
+
+    def _identity(self) -> tuple[object, ...]:
+        return self.id, self.email, self.full_name, self.role, self.is_verified, self.app_id
+
+    def __eq__(self, other: object) -> bool:
+        return self._identity() == other._identity() if isinstance(other, AppUser) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash(self._identity())
+
+    def __repr__(self) -> str:
+        return f"<AppUser id={self.id!r} email={self.email!r} app_id={self.app_id!r}>"
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
+        raise not_for_pydantic(cls, "AppUserRequired()")
 
     @classmethod
     def from_record(cls, record: Mapping[str, Any]) -> Self:
@@ -156,3 +196,11 @@ class AppUser:
             app_id=record["app_id"],
             raw=dict(record),
         )
+
+
+def not_for_pydantic(cls: type, guard: str) -> TypeError:
+    """Why a value of ours stands in no model, body or answer."""
+    return TypeError(
+        f"{cls.__name__} comes from a guard, never from a request, and is not to be returned whole: annotate a "
+        f"parameter as Annotated[{cls.__name__}, {guard}], and return the fields that you mean."
+    )

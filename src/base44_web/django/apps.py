@@ -13,9 +13,11 @@ from django.utils.module_loading import import_string
 
 from .._core.config import Settings
 from .._core.guards.startup import check_views
+from .._core.incoming.cookies import reads_cookies
 from ..errors import ConfigurationError
 from .debug import Base44ReporterFilter
 from .middleware import Base44Middleware, load_settings
+from .replies import FRAMEWORKS
 
 
 class Base44Config(AppConfig):
@@ -30,21 +32,22 @@ class Base44Config(AppConfig):
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
-    """E001: a setting is wrong, or lacks a connector that a guard names. W001: the middleware is not installed. W002:
-    error pages and mails would show the session's cookie, or the platform's headers.
+    """E001: a setting is wrong, lacks a connector that a guard names, or a guard is left out. W001: the middleware is
+    not installed. W002: error pages and mails would show the token's cookie, or the platform's headers.
     """
     found: list[CheckMessage] = []
     try:
         source = load_settings()
         settings = source if isinstance(source, Settings) else None
-        check_views(_views(get_resolver().url_patterns), settings)
+        if getattr(django_settings, "ROOT_URLCONF", None):  # workers and commands may have none
+            check_views(_views(get_resolver().url_patterns), settings, FRAMEWORKS)
         reporter = import_string(django_settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
         if not issubclass(reporter, Base44ReporterFilter) and (
-            settings is None or "session" in settings.token_sources or settings.platform_headers != "ignore"
+            settings is None or reads_cookies(settings) or settings.platform_headers != "ignore"
         ):
             found.append(
                 Warning(
-                    "Django's error pages and mails would show the session's cookie, or the platform's headers.",
+                    "Django's error pages and mails would show the token's cookie, or the platform's headers.",
                     hint='DEFAULT_EXCEPTION_REPORTER_FILTER = "base44_web.django.debug.Base44ReporterFilter"',
                     id="base44_web.W002",
                 )

@@ -48,7 +48,10 @@ def app_user_connected(*connectors: str) -> Callable[[V], V]:
 def _guard(view: V, connectors: tuple[str, ...]) -> V:
     if isinstance(view, type):
         raise TypeError(f"Guard the class {view.__name__} through method_decorator(…, name='dispatch').")
-    return guard_function(_DJANGO, view, connectors)
+    guarded = guard_function(_DJANGO, view, connectors)
+    # As `login_not_required` does: app users are not Django's, and the guard has its own answers.
+    guarded.login_required = False  # type: ignore[attr-defined]
+    return guarded
 
 
 class _Django:
@@ -62,6 +65,12 @@ class _Django:
     def must_await(self, view: Any, request: HttpRequest) -> bool:
         # A loop on the thread of a WSGI request is somebody else's (gevent, notebooks).
         return _is_async_dispatch(view) or (isinstance(request, ASGIRequest) and _in_event_loop())
+
+    def early(self, view: Any, request: HttpRequest) -> None:
+        return None
+
+    def private(self, answer: Any) -> Any:
+        return answer  # `context_of` has told Django's caches
 
     def context(self, request: HttpRequest) -> Context:
         return context_of(request)

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from asgiref.sync import iscoroutinefunction, markcoroutinefunction
+from asgiref.sync import iscoroutinefunction, markcoroutinefunction, sync_to_async
 from django.conf import settings as django_settings
 from django.core.exceptions import ImproperlyConfigured
 from django.http import HttpRequest as DjangoHttpRequest
 from django.http import HttpResponse, HttpResponseBase
-from django.utils.cache import patch_vary_headers
 from django.utils.module_loading import import_string
 
 from .._core.config import Settings
@@ -19,13 +18,12 @@ from .._core.engine.apps import Engines, SettingsResolver
 from .._core.fields import framework_keys
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
-from .relay import refusal_of
-from .replies import answer
+from .relay import check_signature
+from .replies import answer, finish, is_bare_500
 from .replies import response as to_response
-from .request import ENGINE, INCOMING, HeldEngine, full_path, incoming_of, strip_platform_headers, was_private
+from .request import ENGINE, INCOMING, HeldEngine, full_path, incoming_of, strip_platform_headers
 
 if TYPE_CHECKING:
-    from .._core.incoming.signature import SignatureCheck
     from .._core.transport.protocol import TransportFactory
 
 
@@ -64,73 +62,49 @@ class Base44Middleware:
             markcoroutinefunction(self)
         only = self._engines.only
         # With one app, and no headers to look at, each request gets this, and no more is done.
-        examines = only is None or only.settings.platform_headers != "ignore" or only.reads_cookies
-        self._held = None if only is None or examines else HeldEngine(only)
+        self._held = None if only is None or only.settings.platform_headers != "ignore" else HeldEngine(only)
 
     def __call__(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._held is None:
-            return self._examined(request)
-        request.__dict__[ENGINE] = self._held
-        response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
-        return response
+        if self._is_async:
+            return self._awaited(request)
+        refused = self._prepare(request)
+        return finish(request, self.get_response(request)) if refused is None else refused
 
-    def _examined(self, request: DjangoHttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+    async def _awaited(self, request: DjangoHttpRequest) -> HttpResponseBase:
+        examines = self._held is None
+        refused = await asyncio.to_thread(self._prepare, request) if examines else self._prepare(request)
+        if refused is not None:
+            return refused
+        response: HttpResponseBase = await self.get_response(request)
+        # In a thread where a page is made: a template of the project's may ask the database.
+        return (
+            await sync_to_async(finish)(request, response)
+            if is_bare_500(request, response)
+            else finish(request, response)
+        )
+
+    def _prepare(self, request: DjangoHttpRequest) -> HttpResponse | None:
+        """Give the request its engine; or the answer to one that reaches no view."""
         attributes = request.__dict__
-        engine = self._engines.only
-        if engine is None:
-            try:
-                engine = self._engines.find(incoming_of(request), full_path(request))
-            except Base44Error as error:
-                if not error.about_visitor:
-                    raise
-                return self._answer(to_response(early_reply(error), request))
-        attributes[ENGINE] = HeldEngine(engine)
-        if engine.settings.platform_headers != "ignore":
-            attributes[INCOMING] = strip_platform_headers(request)
+        if self._held is not None:
+            attributes[ENGINE] = self._held
+            return None
+        try:
+            engine = self._engines.find(incoming_of(request), full_path(request))
+            attributes[ENGINE] = HeldEngine(engine)
+            if engine.settings.platform_headers != "ignore":
+                attributes[INCOMING] = strip_platform_headers(request)
             if engine.signature_check is not None:
-                return self._checked(engine.signature_check, request)
-        response: HttpResponseBase | Awaitable[HttpResponseBase] = self.get_response(request)
-        if not engine.reads_cookies:
-            return response
-        if self._is_async:
-
-            async def told() -> Any:
-                return _telling_caches(request, await cast(Awaitable[HttpResponseBase], response))
-
-            return told()
-        return _telling_caches(request, cast(HttpResponseBase, response))
-
-    def _answer(self, response: HttpResponse) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        async def answered() -> HttpResponseBase:
-            return response
-
-        return answered() if self._is_async else response
-
-    def _checked(
-        self, check: SignatureCheck, request: DjangoHttpRequest
-    ) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        if self._is_async:
-
-            async def checked() -> Any:
-                refused = await asyncio.to_thread(refusal_of, check, request)
-                return await self.get_response(request) if refused is None else refused
-
-            return checked()
-        refused = refusal_of(check, request)
-        response: HttpResponseBase = self.get_response(request) if refused is None else refused
-        return response
+                check_signature(engine.signature_check, request)
+        except ConfigurationError:
+            raise
+        except Base44Error as error:
+            return to_response(early_reply(error), request)
+        return None
 
     def process_exception(self, request: DjangoHttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer the visitor for an error about them that a view let escape. The app's own errors stay its own."""
         return answer(exception, request)
-
-
-def _telling_caches(request: DjangoHttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-    """Tell caches where an answer depends on the visitor's cookie."""
-    if was_private(request):
-        patch_vary_headers(response, ["Cookie"])
-        response.headers.setdefault("Cache-Control", "private")
-    return response
 
 
 def load_settings() -> Settings | SettingsResolver:

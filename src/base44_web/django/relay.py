@@ -5,25 +5,27 @@ from __future__ import annotations
 from typing import cast
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest
 from django.http.request import RawPostDataException, UnreadablePostError
 
 from .._core.incoming.request import Incoming
 from .._core.incoming.signature import SignatureCheck
-from .._core.replies.refuse import early_reply
 from ..errors import ConfigurationError
-from .replies import response
 from .request import INCOMING, full_path
 
 
-def refusal_of(check: SignatureCheck, request: HttpRequest) -> HttpResponse | None:
-    """The answer to a request that is refused. Its body stays readable for the view."""
+def check_signature(check: SignatureCheck, request: HttpRequest) -> None:
+    """Check a request's signature. Its body stays readable for the view.
+
+    Raises:
+        Base44Error: the request is refused.
+    """
     incoming = cast(Incoming, request.__dict__[INCOMING])
     if check.is_bare(incoming):
-        return None
+        return
+    check.check_headers(incoming)
     query: str = request.META.get("QUERY_STRING", "")
-    refused = check.check(incoming, path=full_path(request), query=query, body=_body(check, request))
-    return None if refused is None else response(early_reply(refused), request)
+    check.check(incoming, path=full_path(request), query=query, body=_body(check, request))
 
 
 def _body(check: SignatureCheck, request: HttpRequest) -> bytes:

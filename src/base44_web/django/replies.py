@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import weakref
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.exceptions import TemplateDoesNotExist
 from django.template.loader import get_template
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .._core.config import Settings
+from .._core.guards.startup import find_bare, left_out
 from .._core.replies.html import render
-from .._core.replies.refuse import reply_to
-from .._core.replies.reply import Reply
+from .._core.replies.refuse import about_visitor, reply_to
+from .._core.replies.reply import Reply, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error, MiddlewareMissingError
-from .request import context_of, full_path
+from ..errors import Base44Error
+from .request import context_of, full_path, seen_context
+
+FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
+"""Packages whose objects may have a view within."""
+
+# Views that were looked at. Weakly: some are made anew for each request.
+_guarded_or_free: weakref.WeakSet[Any] = weakref.WeakSet()
 
 
 def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
@@ -26,12 +35,41 @@ def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
     return response(reply, request)
 
 
-def answer(error: Exception, request: HttpRequest) -> HttpResponse | None:
-    """The answer for an error that a view let escape, if it is about this visitor."""
-    if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
-        return None
-    reply = reply_to(error, visit_of(request), guarded=False)
+def answer(error: BaseException, request: HttpRequest) -> HttpResponse | None:
+    """The answer for an error that the app let escape, if it is about this visitor."""
+    found = about_visitor(error)
+    reply = None if found is None else reply_to(found, visit_of(request), guarded=False)
     return None if reply is None else response(reply, request)
+
+
+def is_bare_500(request: HttpRequest, answered: HttpResponseBase) -> bool:
+    """Whether the app, or an extension, made a 500 of an error about this visitor."""
+    context = seen_context(request)
+    return answered.status_code == 500 and context is not None and context.visitor_error is not None
+
+
+def finish(request: HttpRequest, answered: HttpResponseBase) -> HttpResponseBase:
+    """A view's answer, as it leaves: refused where its guard was left out, and caches told what it depends on.
+
+    Raises:
+        ConfigurationError: the view was given to a guard, and is routed without it.
+    """
+    match = request.resolver_match
+    if match is not None and match.func not in _guarded_or_free:
+        bare = find_bare(match.func, FRAMEWORKS)
+        if bare is not None:
+            raise left_out(bare)
+        with contextlib.suppress(TypeError):  # what can be neither hashed nor held weakly is looked at each time
+            _guarded_or_free.add(match.func)
+    context = seen_context(request)
+    if context is None:
+        return answered
+    if is_bare_500(request, answered) and context.visitor_error is not None:
+        answered = answer(context.visitor_error, request) or answered
+    if context.was_read:
+        answered.headers["Vary"] = with_vary(answered.headers.get("Vary"))
+        answered.headers.setdefault("Cache-Control", "private")
+    return answered
 
 
 def visit_of(request: HttpRequest) -> Visit:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, final
 
+from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest as DjangoHttpRequest
 from django.urls import get_script_prefix
@@ -74,13 +75,15 @@ def context_of(request: DjangoHttpRequest) -> Context:
         # Under WSGI an async view's event loop ends with the request.
         awaiting = AWAITING if isinstance(request, ASGIRequest) else IN_THREADS
         context = attributes[_CONTEXT] = Context(engine, incoming, awaiting=awaiting)
+    # Django's caches store what is made from here on for nobody: they look at this as the view ends.
+    attributes["_cache_update_cache"] = False
     return context
 
 
-def was_private(request: DjangoHttpRequest) -> bool:
-    """Whether an answer to a request depends on the visitor's cookie."""
+def seen_context(request: DjangoHttpRequest) -> Context | None:
+    """The context of a request, if somebody has asked for it."""
     context: Context | None = request.__dict__.get(_CONTEXT)
-    return context is not None and context.is_private
+    return context
 
 
 def full_path(request: DjangoHttpRequest) -> str:
@@ -90,7 +93,14 @@ def full_path(request: DjangoHttpRequest) -> str:
 
 def incoming_of(request: DjangoHttpRequest) -> Incoming:
     """What came in."""
-    return read_environ(request.META, secure=request.is_secure())
+    return read_environ(request.META, secure=request.is_secure(), host=_believed_host(request))
+
+
+def _believed_host(request: DjangoHttpRequest) -> str | None:
+    try:
+        return request.get_host()
+    except DisallowedHost:  # Django refuses the request where it matters
+        return None
 
 
 def strip_platform_headers(request: DjangoHttpRequest) -> Incoming:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from flask import Flask
 
-from .._core.client._sync import Base44
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.engine.context import Context
-from .._core.engine.engine import Engine
 from .._core.fields import framework_keys
-from .._core.platform.io import IN_THREADS
-from ..errors import ConfigurationError, MiddlewareMissingError
-from .guards import check_guards
-from .relay import ENGINE, find_engines
-from .replies import answer_errors, tell_caches
-from .request import incoming_of, strip_platform_headers
+from .._core.guards.startup import check_views
+from ..errors import Base44Error, ConfigurationError
+from .guards import FRAMEWORKS, check_caches
+from .relay import find_engine
+from .replies import answer_errors, early_response
+from .request import ENGINE, give_requests_base44
 from .views import blueprint
 
 if TYPE_CHECKING:
@@ -34,7 +32,7 @@ class Base44Extension:
 
     Settings come from `app.config["BASE44_<FIELD>"]`, then from the environment; a key of that form that is no setting
     is an error. The redirect views are at `BASE44_URL_PREFIX` (`"/base44"`; `None`: nowhere), as the blueprint
-    `base44`. The app's `request_class` gets a `base44`; an app with a request class of its own sets it first.
+    `base44`. The app's `request_class` gets a `base44`.
 
     Args:
         app: the app; leave it out in an application factory, and call `init_app` there.
@@ -69,37 +67,44 @@ class Base44Extension:
             source = Settings.load(source, config, _secret_key(app.config))
         app.extensions[_KEY] = engines = Engines(source, self._transport, wsgi=True)
         answer_errors(app)
-        if engines.only is None or engines.only.reads_cookies:
-            tell_caches(app)
-        check_guards(app, engines.only.settings if engines.only else None)
-        if engines.only is None or engines.only.signature_check is not None:
-            find_engines(app, engines)
         if prefix is not None:
-            app.register_blueprint(blueprint(prefix))
+            app.register_blueprint(blueprint(app, prefix))
+        give_requests_base44(app, engines)
+        _wrap(app, engines)
 
-        class Base44Request(app.request_class):  # type: ignore[misc,name-defined]
-            def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
-                # Where requests are signed, only what came through the check of the signature counts.
-                alone = engines.only is not None and engines.only.signature_check is None
-                engine: Engine | None = engines.only if alone else environ.get(ENGINE)
-                strips = engine is not None and engine.settings.platform_headers != "ignore"
-                self._base44_engine = engine
-                self._base44_incoming = strip_platform_headers(environ) if strips else None
-                super().__init__(environ, *args, **options)
 
-            @property
-            def base44(self) -> Base44:
-                client: Base44 | None = self.__dict__.get("_base44")
-                if client is None:
-                    if self._base44_engine is None:
-                        raise MiddlewareMissingError(
-                            "This request did not come through app.wsgi_app. Use app.test_client(), or a server."
-                        )
-                    incoming = self._base44_incoming or incoming_of(self.environ)
-                    client = self._base44 = Base44._for(Context(self._base44_engine, incoming, awaiting=IN_THREADS))
-                return client
+def _wrap(app: Flask, engines: Engines) -> None:
+    """Wrap `wsgi_app`, which costs less than a `before_request` function, and sees a request before Flask does."""
+    # No reference to the app but a weak one: Flask frees an app with its last reference.
+    reference = weakref.ref(app)
+    inner = app.__dict__.get("wsgi_app")
+    examines = engines.examines
+    ready = False
 
-        app.request_class = Base44Request
+    def wsgi_app(environ: Any, start_response: Any) -> Any:
+        nonlocal ready
+        if not ready:  # only now all routes are there, and whatever came after this extension
+            _get_ready(reference(), engines)
+            ready = True
+        if examines:
+            try:
+                environ[ENGINE] = find_engine(environ, engines)
+            except ConfigurationError:
+                raise
+            except Base44Error as error:
+                return early_response(error)(environ, start_response)
+        return Flask.wsgi_app(reference(), environ, start_response) if inner is None else inner(environ, start_response)  # type: ignore[arg-type]
+
+    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+
+
+def _get_ready(app: Flask | None, engines: Engines) -> None:
+    """Refuse to serve an app whose guards are wrong, and take in what others have set since."""
+    if app is None:
+        return
+    check_views(app.view_functions.values(), engines.only.settings if engines.only else None, FRAMEWORKS)
+    check_caches(app.view_functions.values())
+    give_requests_base44(app, engines)
 
 
 def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
-from flask import Flask
+from flask import current_app
+from flask import request as flask_request
 
-from .._core.config import Settings
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
-from .._core.guards.startup import check_views, is_awaiting
-from ..errors import Base44Error
+from .._core.guards.startup import CONNECTORS, is_awaiting
+from ..errors import Base44Error, ConfigurationError
 from .replies import refusal
 from .request import context_of_request
 
@@ -64,6 +64,17 @@ class _Flask:
     def must_await(self, view: Any, request: None) -> bool:
         return False
 
+    def early(self, view: Any, request: None) -> Any | None:
+        """A CORS preflight carries no credentials: it is answered, and the view does not run."""
+        if flask_request.method != "OPTIONS" or "Access-Control-Request-Method" not in flask_request.headers:
+            return None
+        if (getattr(view, "__globals__", {}).get("__name__") or "").startswith("flask_cors"):
+            return view(**(flask_request.view_args or {}))  # cross_origin, which answers it itself
+        return current_app.make_default_options_response()
+
+    def private(self, answer: Any) -> Any:
+        return answer  # as the response is made: `tell_caches`
+
     def context(self, request: None) -> Context:
         return context_of_request()
 
@@ -77,19 +88,19 @@ class _Flask:
 _FLASK = _Flask()
 
 
-def check_guards(app: Flask, settings: Settings | None) -> None:
-    """Refuse to serve an app whose guards are wrong, at the first request: only then all routes are there.
+FRAMEWORKS: Final = ("flask", "flask_restful", "flask_restx")
+"""Packages whose objects may have a view within."""
 
-    Wraps `wsgi_app`, which costs less than a `before_request` function.
+
+def check_caches(views: Iterable[Any]) -> None:
+    """Refuse a view cache above a guard: what it keeps of one user it would give to others, and ask no guard.
+
+    Raises:
+        ConfigurationError: a view is cached by Flask-Caching, and guarded below that.
     """
-    inner = app.wsgi_app
-    checked = False
-
-    def wsgi_app(environ: Any, start_response: Any) -> Any:
-        nonlocal checked
-        if not checked:
-            check_views(app.view_functions.values(), settings)
-            checked = True
-        return inner(environ, start_response)
-
-    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
+    for view in views:
+        if hasattr(view, "make_cache_key") and hasattr(view, CONNECTORS):
+            raise ConfigurationError(
+                f"The view {getattr(view, '__name__', view)!r} is guarded below its cache, which would give one user's "
+                "page to others: put the cache below the guard, with a key for each user, or leave it out."
+            )

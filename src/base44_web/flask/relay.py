@@ -1,51 +1,34 @@
-"""Relayed requests under WSGI: checked before Flask sees them, their body read first."""
+"""Whose request it is, and whether a relay has signed it: known before Flask sees it, its body read first."""
 
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, Final
+from typing import Any
 
-from flask import Flask, Response
 from werkzeug.wsgi import get_input_stream
 
 from .._core.engine.apps import Engines
-from .._core.replies.refuse import early_reply
-from ..errors import Base44Error
+from .._core.engine.engine import Engine
 from .request import full_path, incoming_of
 
-ENGINE: Final = "base44_web.engine"
 
+def find_engine(environ: dict[str, Any], engines: Engines) -> Engine:
+    """The engine of a request, whose signature is checked where it must have one. Its body stays readable.
 
-def find_engines(app: Flask, engines: Engines) -> None:
-    """Wrap `wsgi_app`: a request of no app known, or one that is refused, reaches nothing of Flask."""
-    inner = app.wsgi_app
-
-    def wsgi_app(environ: Any, start_response: Any) -> Any:
-        try:
-            refused = _refusal(environ, engines)
-        except Base44Error as error:
-            if not error.about_visitor:
-                raise
-            refused = error
-        if refused is None:
-            return inner(environ, start_response)
-        reply = early_reply(refused)
-        return Response(reply.body, reply.status, dict(reply.headers))(environ, start_response)
-
-    app.wsgi_app = wsgi_app  # type: ignore[method-assign]
-
-
-def _refusal(environ: dict[str, Any], engines: Engines) -> Base44Error | None:
-    """Find the request's engine, and say why the request is refused, if so. Its body stays readable."""
+    Raises:
+        Base44Error: it is of no app, or refused.
+    """
     incoming, path = incoming_of(environ), full_path(environ)
-    engine = environ[ENGINE] = engines.find(incoming, path)
+    engine = engines.find(incoming, path)
     check = engine.signature_check
     if check is None or check.is_bare(incoming):
-        return None
+        return engine
+    check.check_headers(incoming)
     body = _read(get_input_stream(environ), check.max_body + 1)
     environ["wsgi.input"] = BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
-    return check.check(incoming, path=path, query=environ.get("QUERY_STRING", ""), body=body)
+    check.check(incoming, path=path, query=environ.get("QUERY_STRING", ""), body=body)
+    return engine
 
 
 def _read(stream: Any, size: int) -> bytes:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
-from flask import Flask, Response, render_template, request, url_for
+from flask import Flask, Response, current_app, render_template, request, url_for
 from jinja2 import TemplateNotFound
+from werkzeug.datastructures import Headers
 from werkzeug.routing import BuildError
 
-from .._core.client._sync import Base44
 from .._core.config import Settings
 from .._core.replies.html import render
-from .._core.replies.refuse import reply_to
-from .._core.replies.reply import Reply
+from .._core.replies.refuse import about_visitor, early_reply, reply_to
+from .._core.replies.reply import Reply, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error, MiddlewareMissingError
+from ..errors import Base44Error
 from .request import context_of_request, full_path
 
 
@@ -26,36 +28,36 @@ def refusal(error: Base44Error) -> Response:
     return response(reply)
 
 
+def early_response(error: Base44Error) -> Response:
+    """The answer to a request that reaches nothing of Flask."""
+    reply = early_reply(error)
+    return Response(reply.body, reply.status, dict(reply.headers))
+
+
+def escaped(error: BaseException) -> Response | None:
+    """The answer for an error that the app let escape, if it is about this visitor."""
+    found = about_visitor(error)
+    reply = None if found is None else reply_to(found, visit_of_request(), guarded=False)
+    return None if reply is None else response(reply)
+
+
 def answer_errors(app: Flask) -> None:
     """Answer visitors for errors that a view lets escape."""
 
-    def answer(error: Base44Error) -> Any:
-        reply = (
-            None if isinstance(error, MiddlewareMissingError) else reply_to(error, visit_of_request(), guarded=False)
-        )
-        if reply is not None:
-            return response(reply)
+    def answer(error: Exception) -> Any:
+        found = escaped(error)
+        if found is not None:
+            return found
         # The app's own: to its handler for all exceptions, if there is one.
         for scope in (*request.blueprints, None):
-            handler = app.error_handler_spec[scope][None].get(Exception)
+            handler = current_app.error_handler_spec[scope][None].get(Exception)
             if handler is not None:
-                return app.ensure_sync(handler)(error)
+                return current_app.ensure_sync(handler)(error)
         raise error
 
-    if Base44Error not in app.error_handler_spec[None][None]:  # a handler of the app's own stays
-        app.register_error_handler(Base44Error, answer)
-
-
-def tell_caches(app: Flask) -> None:
-    """Tell caches where an answer depends on the visitor's cookie."""
-
-    @app.after_request
-    def tell(response: Response) -> Response:
-        client = vars(request).get("_base44")
-        if isinstance(client, Base44) and client._context.is_private:
-            response.vary.add("Cookie")
-            response.headers.setdefault("Cache-Control", "private")
-        return response
+    for kind in (Base44Error, ExceptionGroup):
+        if kind not in app.error_handler_spec[None][None]:  # a handler of the app's own stays
+            app.register_error_handler(kind, answer)
 
 
 def visit_of_request() -> Visit:
@@ -72,10 +74,26 @@ class _Links:
 
     def path(self, view: str, connector: str | None = None) -> str | None:
         parameters = {} if connector is None else {"connector": connector}
+        if current_app.url_map.host_matching:
+            parameters["base44_host"] = request.host
         try:
-            return url_for(f"base44.{view}", **parameters)  # type: ignore[arg-type]
+            # The path alone: of an app that routes by subdomain the views are on each of them.
+            return urlsplit(url_for(f"base44.{view}", **parameters)).path  # type: ignore[arg-type]
         except BuildError:
             return mounted_path(self.settings, view, connector)
+
+
+class _Reply(Response):
+    """A response whose headers stay as they are, whatever the app adds to all its responses."""
+
+    own_headers: Mapping[str, str] = {}
+
+    def get_wsgi_headers(self, environ: Any) -> Headers:
+        headers = super().get_wsgi_headers(environ)
+        for name, value in self.own_headers.items():
+            if name != "Set-Cookie":
+                headers[name] = value if name != "Vary" else with_vary(headers.get("Vary", value))
+        return headers
 
 
 def response(reply: Reply) -> Response:
@@ -89,4 +107,6 @@ def response(reply: Reply) -> Response:
             if error.name != wanted:  # one that the app's own template wants
                 raise
             body = render(reply.page)
-    return Response(body, reply.status, dict(reply.headers))
+    made = _Reply(body, reply.status, dict(reply.headers))
+    made.own_headers = reply.headers
+    return made

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from flask import Flask, Response, after_this_request, current_app, has_request_context
 from flask import Request as FlaskRequest
-from flask import has_request_context
 from flask import request as flask_request
 from werkzeug.local import LocalProxy
 
 from .._core.client._sync import Base44
+from .._core.engine.apps import Engines
 from .._core.engine.context import Context
+from .._core.engine.engine import Engine
 from .._core.incoming.environ import read_environ, strip_environ
 from .._core.incoming.request import Incoming
+from .._core.platform.io import IN_THREADS
+from .._core.replies.reply import with_vary
 from ..errors import MiddlewareMissingError
+
+ENGINE: Final = "base44_web.engine"
 
 
 class Request(FlaskRequest):
@@ -51,6 +57,68 @@ def get_base44(request: FlaskRequest | None = None) -> Base44:
 
 current_base44 = cast(Base44, LocalProxy(get_base44))
 """The client for the current request's app user."""
+
+
+def give_requests_base44(app: Flask, engines: Engines) -> None:
+    """Derive the app's `request_class`, whatever set it, so that requests have a `base44`."""
+    if issubclass(app.request_class, _WithBase44):
+        return
+    own = app.request_class
+    content = {"__module__": own.__module__, "_base44_engines": engines}
+    app.request_class = type(own.__name__, (_WithBase44, own), content)
+
+
+class _WithBase44:
+    """Mixed into the app's request class."""
+
+    environ: dict[str, Any]
+    _base44_engines: Engines
+
+    def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
+        engines = self._base44_engines
+        engine: Engine | None = environ.get(ENGINE) if engines.examines else engines.only
+        strips = engine is not None and engine.settings.platform_headers != "ignore"
+        self._base44_engine = engine
+        self._base44_incoming = strip_platform_headers(environ) if strips else None
+        super().__init__(environ, *args, **options)  # type: ignore[call-arg]
+
+    @property
+    def base44(self) -> Base44:
+        client: Base44 | None = self.__dict__.get("_base44")
+        if client is None:
+            client = self._base44 = Base44._for(self._base44_new_context())
+        return client
+
+    def _base44_new_context(self) -> Context:
+        if self._base44_engine is None:
+            raise MiddlewareMissingError(
+                "This request did not come through app.wsgi_app. Use app.test_client(), or a server."
+            )
+        incoming = self._base44_incoming or incoming_of(self.environ)
+        context = Context(self._base44_engine, incoming, awaiting=IN_THREADS)
+        if has_request_context() and cast(Any, flask_request)._get_current_object() is self:
+            after_this_request(lambda response: finish(context, response))
+        return context
+
+
+def finish(context: Context, response: Response) -> Response:
+    """A view's answer, as it leaves: caches are told what it depends on.
+
+    Where an extension handles errors itself (Flask-RESTful, RESTX), its 500 for an error about the visitor is theirs.
+    """
+    error = context.visitor_error
+    if (
+        error is not None
+        and response.status_code == 500
+        and "handle_user_exception" in cast(Any, current_app)._get_current_object().__dict__
+    ):
+        from .replies import escaped  # which stands on this module
+
+        response = escaped(error) or response
+    if context.was_read:
+        response.headers["Vary"] = with_vary(response.headers.get("Vary"))
+        response.headers.setdefault("Cache-Control", "private")
+    return response
 
 
 def context_of_request() -> Context:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Flask, Response, request
 
 from .._core.platform.io import BLOCKING, run
 from .._core.views.handlers import answer
@@ -14,12 +15,17 @@ from .replies import response, visit_of_request
 from .request import context_of_request
 
 
-def blueprint(prefix: str) -> Blueprint:
-    """The redirect views, named `base44.connect` and so on."""
+def blueprint(app: Flask, prefix: str) -> Blueprint:
+    """The redirect views, named `base44.connect` and so on; of an app that routes by host or subdomain, on each."""
     views = Blueprint("base44", __name__, url_prefix=prefix)
+    places: list[dict[str, Any]] = [{"host": "<base44_host>"}] if app.url_map.host_matching else [{}]
+    if app.subdomain_matching and not app.url_map.host_matching:
+        places.append({"subdomain": "<base44_subdomain>"})
     for view in VIEWS:
         rule = "/" + view.path.replace("{", "<").replace("}", ">")
-        views.add_url_rule(rule, view.name, _asked(view), methods=list(view.methods))
+        answered = _asked(view)
+        for place in places:
+            views.add_url_rule(rule, view.name, answered, methods=list(view.methods), **place)
     return views
 
 

@@ -11,12 +11,14 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._core.engine.context import Context
 from .._core.guards.admit import admit
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
-from .._core.guards.startup import check_function, is_awaiting, mark
-from .._core.replies.reply import Reply
+from .._core.guards.startup import CONNECTORS, check_function, is_awaiting, left_out, mark
+from .._core.replies.reply import Reply, with_vary
 from .._core.values import AppUser
 from ..errors import Base44Error
 from .replies import answer, deliver, refusal
@@ -29,7 +31,8 @@ def app_user_required(view: V) -> V:
     """Guard an endpoint: only a verified app user gets in. Everybody else is answered here, and the view not called.
 
     Args:
-        view: a function of a request or a WebSocket, `async def` or `def`, or an `HTTPEndpoint` or `WebSocketEndpoint`.
+        view: a function of a request or a WebSocket, `async def` or `def`, an `HTTPEndpoint` or `WebSocketEndpoint`,
+            or an app to be mounted, such as `StaticFiles(…)`.
 
     Raises:
         TypeError: at import, for anything else.
@@ -51,6 +54,8 @@ def app_user_connected(*connectors: str) -> Callable[[V], V]:
 def _guard(view: V, connectors: tuple[str, ...]) -> V:
     if isinstance(view, type):
         return cast(V, _guard_class(view, connectors))
+    if _is_asgi_app(view):
+        return cast(V, _GuardedApp(cast(ASGIApp, view), connectors))
     check_function(view)
     awaiting = view if is_awaiting(view) else _in_threadpool(cast(Callable[..., Any], view))
     return cast(V, guard_awaiting(_STARLETTE, awaiting, connectors))
@@ -66,6 +71,33 @@ def _in_threadpool(view: Callable[..., Any]) -> Callable[..., Any]:
     return awaiting
 
 
+def _is_asgi_app(view: Any) -> bool:
+    """Whether this is an app (`StaticFiles`, a router) to be mounted, and no endpoint."""
+    if isinstance(view, type) or inspect.isroutine(view):
+        return False
+    try:
+        return list(inspect.signature(view).parameters)[:3] == ["scope", "receive", "send"]
+    except (TypeError, ValueError):
+        return False
+
+
+class _GuardedApp:
+    """An ASGI app behind a guard."""
+
+    def __init__(self, app: ASGIApp, connectors: tuple[str, ...]) -> None:
+        self._app = app
+        self._connectors = connectors
+        mark(self, app, connectors)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] in ("http", "websocket"):
+            outcome = await admission(HTTPConnection(scope), self._connectors)
+            if isinstance(outcome, Reply):
+                await deliver(outcome, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
 class _Starlette:
     def finder(self, view: Any) -> Callable[[Args, Kwargs], Any]:
         names = list(inspect.signature(view).parameters)
@@ -76,6 +108,16 @@ class _Starlette:
             )
         index = names.index(name)
         return lambda args, kwargs: kwargs[name] if name in kwargs else args[index]
+
+    def early(self, view: Any, request: HTTPConnection) -> None:
+        return None
+
+    def private(self, answer: Any) -> Any:
+        # Here, and not only as it leaves the middleware: a cache within that may be.
+        if isinstance(answer, Response):
+            answer.headers.setdefault("Cache-Control", "private")
+            answer.headers["Vary"] = with_vary(answer.headers.get("Vary"))
+        return answer
 
     def context(self, request: HTTPConnection) -> Context:
         return context_of(request)
@@ -116,18 +158,42 @@ async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> 
         return refusal(error, connection)
 
 
-def guarded_views(app: Any) -> Iterator[Any]:
-    """The endpoints of an app, in FastAPI their dependencies; not of mounted apps with settings of their own."""
-    for route in getattr(app, "routes", None) or ():
-        yield getattr(route, "endpoint", None)
-        yield from _dependencies(getattr(route, "dependant", None))
-        mounted = getattr(route, "app", None)
-        own = mounted.user_middleware if isinstance(mounted, Starlette) else ()
-        if not any(getattr(middleware.cls, "provides_base44", False) for middleware in own):
-            yield from guarded_views(route)
+def routed_views(app: Any) -> Iterator[Any]:
+    """What an app routes: endpoints, and in FastAPI dependencies; not of mounted apps with settings of their own."""
+    seen: set[int] = set()
+    left: list[Any] = [app]
+    while left:
+        each = left.pop()
+        if each is None or id(each) in seen:
+            continue
+        seen.add(id(each))
+        if each is not app and _has_settings_of_its_own(each):
+            continue
+        endpoint = getattr(each, "endpoint", None)
+        yield endpoint
+        _check_defaults(endpoint)
+        yield from _dependencies(getattr(each, "dependant", None))
+        for depends in getattr(getattr(each, "include_context", None), "dependencies", ()):
+            yield getattr(depends, "dependency", None)
+        left += getattr(each, "routes", None) or ()
+        # What is within a mount, a middleware that wraps by hand, or a router that FastAPI includes.
+        left += [getattr(each, name, None) for name in ("app", "router", "original_router")]
+
+
+def _has_settings_of_its_own(app: Any) -> bool:
+    stack = [middleware.cls for middleware in app.user_middleware] if isinstance(app, Starlette) else [type(app)]
+    return any(getattr(each, "provides_base44", False) for each in stack)
 
 
 def _dependencies(dependant: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
         yield dependency.call
         yield from _dependencies(dependency)
+
+
+def _check_defaults(endpoint: Any) -> None:
+    """A guard in the default value of a parameter (`def view(dependencies=[…])`) guards nothing."""
+    for default in getattr(endpoint, "__defaults__", None) or ():
+        for each in default if isinstance(default, list | tuple) else ():
+            if isinstance(getattr(getattr(each, "dependency", None), CONNECTORS, None), tuple):
+                raise left_out(endpoint)

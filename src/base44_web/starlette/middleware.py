@@ -5,20 +5,21 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
+import anyio
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.guards.startup import check_views
+from .._core.guards.startup import check_views, refuse_bare
 from .._core.incoming.bearer import SUBPROTOCOL_PREFIX
 from .._core.incoming.request import strip_scope
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
-from .guards import guarded_views
+from .guards import routed_views
 from .relay import check_signature
-from .replies import HANDLERS, deliver, full_path
-from .request import KEY, ScopeState, incoming_of
+from .replies import HANDLERS, deliver, escaped_reply, full_path, tell_caches
+from .request import KEY, NestedScope, ScopeState, incoming_of
 
 if TYPE_CHECKING:
     from starlette.templating import Jinja2Templates
@@ -63,10 +64,11 @@ class Base44Middleware:
             self._error = error.message
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            await self._lifespan(scope, receive, send)
-        elif scope["type"] == "http" or scope["type"] == "websocket":
+        kind = scope["type"]
+        if kind == "http" or kind == "websocket":
             await self._request(scope, receive, send)
+        elif kind == "lifespan":
+            await self._lifespan(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
@@ -76,42 +78,38 @@ class Base44Middleware:
         if not self._checked:  # by the lifespan: some servers send none, and none reaches a mounted app
             self._check_guards(scope, None)
         engine = self._engines.only
-        if engine is None:
-            try:
+        try:
+            if engine is None:
                 engine = self._engines.find(incoming_of(scope), full_path(scope))
-            except Base44Error as error:
-                if not error.about_visitor:
-                    raise
-                await deliver(early_reply(error), scope, receive, send)
-                return
-        outer = scope.get(KEY)
-        incoming = None
-        if engine.settings.platform_headers != "ignore":
-            # An outer middleware may have stripped the headers already.
-            incoming = outer.incoming if isinstance(outer, ScopeState) else None
-            if incoming is None:
-                incoming = incoming_of(scope)
-                strip_scope(scope)
-        state = ScopeState(engine, scope, incoming=incoming, templates=self._templates, handlers=HANDLERS)
-        if outer is None:
+            outer = scope.get(KEY)
+            state = ScopeState(engine, scope, self._templates, HANDLERS)
+            if outer is not None:
+                state.take_over(outer)
+                scope = NestedScope(scope)
             scope[KEY] = state
-        else:
-            scope = {**scope, KEY: state}  # the outer app's requests keep their own
-        state.checked_by = outer.checked_by if isinstance(outer, ScopeState) else None
-        check = engine.signature_check
-        if check is not None and not check.trusts(state.checked_by):
-            refused, receive = await check_signature(check, state, scope, receive)
-            if refused is not None:
-                await deliver(early_reply(refused), scope, receive, send)
-                return
-        if engine.reads_cookies:
-            send = _telling_caches(state, send)
-        if scope["type"] == "websocket":
-            send = _noting_accept(state, send, _take_subprotocol(engine.settings, scope))
-        await self.app(scope, receive, send)
+            if engine.settings.platform_headers != "ignore" and state.incoming is None:
+                state.incoming = incoming_of(scope)
+                strip_scope(scope)
+            check = engine.signature_check
+            if check is not None and not check.trusts(state.checked_by):
+                receive = await check_signature(check, state, scope, receive)
+        except Base44Error as error:
+            if isinstance(error, ConfigurationError):
+                raise
+            await deliver(early_reply(error), scope, receive, send)
+            return
+        protocol = _take_subprotocol(engine.settings, scope) if scope["type"] == "websocket" else None
+        sending = _sender(state, scope, send, protocol)
+        try:
+            await self.app(scope, receive, sending)
+        except (Base44Error, BaseExceptionGroup) as error:
+            reply = None if state.started else escaped_reply(error, HTTPConnection(scope))
+            if reply is None:
+                raise
+            await deliver(reply, scope, receive, sending)
 
     def _check_guards(self, scope: Scope, settings: Settings | None) -> None:
-        check_views(chain(guarded_views(scope.get("app")), guarded_views(self.app)), settings)
+        check_views(chain(routed_views(scope.get("app")), routed_views(self.app)), settings)
         self._checked = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,7 +122,10 @@ class Base44Middleware:
         if engines is None or problem is not None:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": f"base44_web: {problem}"})
-            return
+            with anyio.move_on_after(0.1):
+                await receive()  # who goes on talking has understood
+                return
+            raise ConfigurationError(problem or "")  # Starlette's test client takes a mere return for a start
 
         async def close_last(message: Message) -> None:
             if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed"):
@@ -134,15 +135,25 @@ class Base44Middleware:
         await self.app(scope, receive, close_last)
 
 
-def _telling_caches(state: ScopeState, send: Send) -> Send:
-    """Tell caches where an answer depends on the visitor's cookie."""
+def _sender(state: ScopeState, scope: Scope, send: Send, protocol: str | None) -> Send:
+    """Looks at an answer as it begins: which view gave it, and whether it depends on who asked.
+
+    A WebSocket that the app accepted can no longer be denied, only closed. One whose client offered its token as a
+    subprotocol is accepted with the other one: browsers want an answer.
+    """
 
     async def sending(message: Message) -> None:
-        if state.is_private and message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            headers.setdefault("Cache-Control", "private")
-            if "cookie" not in headers.get("Vary", "").lower():
-                headers.add_vary_header("Cookie")
+        kind = message["type"]
+        if kind == "http.response.start":
+            state.started = True
+            refuse_bare(scope.get("endpoint"))
+            if state.was_read:
+                tell_caches(message)
+        elif kind == "websocket.accept":
+            refuse_bare(scope.get("endpoint"))
+            state.started = state.accepted = True
+            if protocol is not None and message.get("subprotocol") is None:
+                message = {**message, "subprotocol": protocol}
         await send(message)
 
     return sending
@@ -156,19 +167,3 @@ def _take_subprotocol(settings: Settings, scope: Scope) -> str | None:
         return None
     scope["subprotocols"] = kept
     return kept[0] if kept else None
-
-
-def _noting_accept(state: ScopeState, send: Send, protocol: str | None) -> Send:
-    """A WebSocket that the app accepted can no longer be denied, only closed.
-
-    One whose client offered its token as a subprotocol is accepted with the other one: browsers want an answer.
-    """
-
-    async def sending(message: Message) -> None:
-        if message["type"] == "websocket.accept":
-            state.accepted = True
-            if protocol is not None and message.get("subprotocol") is None:
-                message = {**message, "subprotocol": protocol}
-        await send(message)
-
-    return sending

@@ -7,18 +7,20 @@ import asyncio
 from starlette.types import Message, Receive, Scope
 
 from .._core.incoming.signature import SignatureCheck
-from ..errors import Base44Error
 from .replies import full_path
 from .request import ScopeState
 
 
-async def check_signature(
-    check: SignatureCheck, state: ScopeState, scope: Scope, receive: Receive
-) -> tuple[Base44Error | None, Receive]:
-    """Why a request is refused, or `None`; and where the app gets the body from."""
+async def check_signature(check: SignatureCheck, state: ScopeState, scope: Scope, receive: Receive) -> Receive:
+    """Where the app gets the body from.
+
+    Raises:
+        Base44Error: the request is refused.
+    """
     assert state.incoming is not None
     if check.is_bare(state.incoming):
-        return None, receive
+        return receive
+    check.check_headers(state.incoming)
     body = bytearray()
     more = scope["type"] == "http"
     while more and len(body) <= check.max_body:
@@ -29,9 +31,9 @@ async def check_signature(
         more = message.get("more_body", False)
     path, query = full_path(scope), scope.get("query_string", b"").decode("latin-1")
     octets = bytes(body[: check.max_body + 1])
-    refused = await asyncio.to_thread(check.check, state.incoming, path=path, query=query, body=octets)
+    await asyncio.to_thread(check.check, state.incoming, path=path, query=query, body=octets)
     state.checked_by = check
-    return refused, _again(bytes(body), receive) if scope["type"] == "http" else receive
+    return _again(bytes(body), receive) if scope["type"] == "http" else receive
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

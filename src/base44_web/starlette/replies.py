@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
 from starlette.routing import NoMatchFound
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from .._core.config import Settings
 from .._core.replies.html import render
-from .._core.replies.refuse import reply_to
-from .._core.replies.reply import Page, Reply
+from .._core.replies.refuse import about_visitor, reply_to
+from .._core.replies.reply import Page, Reply, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error, MiddlewareMissingError
+from ..errors import Base44Error
 from .request import KEY, ExceptionHandlers, ScopeState, context_of
 
 if TYPE_CHECKING:
@@ -122,18 +123,25 @@ async def answer(connection: Any, reply: Reply) -> Response | None:
     return response(reply, connection)
 
 
+def escaped_reply(error: BaseException, connection: HTTPConnection) -> Reply | None:
+    """The answer for an error that the app let escape, if it is about this visitor; `None`: it is the app's own."""
+    found = about_visitor(error)
+    return None if found is None else reply_to(found, visit_of(connection), guarded=False)
+
+
+def tell_caches(message: Message) -> None:
+    """Tell caches that an answer (`http.response.start`) depends on who asks."""
+    headers = MutableHeaders(scope=message)
+    headers.setdefault("Cache-Control", "private")
+    headers["Vary"] = with_vary(headers.get("Vary"))
+
+
 async def _answer_refused(connection: Any, error: Exception) -> Any:
-    assert isinstance(error, Refused)
-    return await answer(connection, error.reply)
+    return await answer(connection, cast(Refused, error).reply)
 
 
-async def _answer_error(connection: Any, error: Exception) -> Any:
-    assert isinstance(error, Base44Error)
-    reply = None if isinstance(error, MiddlewareMissingError) else reply_to(error, visit_of(connection), guarded=False)
-    if reply is None:
-        raise error  # the app's own
-    return await answer(connection, reply)
+HANDLERS: Final[ExceptionHandlers] = {Refused: _answer_refused}
+"""For the app's exception handlers: a guard's answer leaves a FastAPI dependency as an exception.
 
-
-HANDLERS: Final[ExceptionHandlers] = {Refused: _answer_refused, Base44Error: _answer_error}
-"""For the app's exception handlers, where it has none of its own."""
+Errors that views let escape have no handler, or Starlette would hide one of a background task behind its own.
+"""

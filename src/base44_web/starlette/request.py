@@ -80,20 +80,16 @@ class ScopeState(Opaque):
         templates: where pages of the app's own are looked for.
         checked_by: who found this request's signature good.
         accepted: whether the app has accepted a WebSocket.
+        started: whether the answer has begun.
     """
 
     __slots__ = (
-        "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming", "root", "templates",
+        "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming", "root", "started",
+        "templates",
     )  # fmt: skip
 
     def __init__(
-        self,
-        engine: Engine,
-        scope: Scope,
-        *,
-        incoming: Incoming | None,
-        templates: Jinja2Templates | None,
-        handlers: ExceptionHandlers,
+        self, engine: Engine, scope: Scope, templates: Jinja2Templates | None, handlers: ExceptionHandlers
     ) -> None:
         self._engine = engine
         self._handlers = handlers
@@ -101,19 +97,24 @@ class ScopeState(Opaque):
         self._context: Context | None = None
         self.app: Any = scope.get("app")
         self.root: str = scope.get("root_path", "")
-        self.incoming = incoming
+        self.incoming: Incoming | None = None
         self.templates = templates
         self.checked_by: SignatureCheck | None = None
-        self.accepted = False
+        self.accepted = self.started = False
+
+    def take_over(self, outer: object) -> None:
+        """What a middleware further out has read, stripped and checked already."""
+        if isinstance(outer, ScopeState):
+            self.incoming, self.checked_by = outer.incoming, outer.checked_by
 
     @property
-    def is_private(self) -> bool:
-        """Whether the answer depends on the visitor's cookie."""
-        return self._context is not None and self._context.is_private
+    def was_read(self) -> bool:
+        """Whether the answer can depend on who asks: then no cache may give it to others."""
+        return self._context is not None and self._context.was_read
 
     def context(self, scope: Scope) -> Context:
         """The request's context."""
-        self._answer_errors(scope)
+        self._answer_refusals(scope)
         if self._context is None:
             self._context = Context(self._engine, self.incoming or incoming_of(scope))
         return self._context
@@ -125,11 +126,11 @@ class ScopeState(Opaque):
             self._client = AsyncBase44._for(context)
         return self._client
 
-    def _answer_errors(self, scope: Scope) -> None:
-        """From now on, answer visitors for errors about them that this app's views let escape; its own handlers stay.
+    def _answer_refusals(self, scope: Scope) -> None:
+        """From now on, a guard's answer that leaves a FastAPI dependency as an exception is given by this app.
 
-        Inside of all middleware, so that CORS headers stay; in the innermost app, where apps are mounted. The scope's
-        key is Starlette's own, and undocumented: `tests/adapters/starlette` pins it.
+        Inside of all middleware, which then sees an answer and no exception. The scope's key is Starlette's own, and
+        undocumented: `tests/adapters/test_starlette.py` pins it.
         """
         handlers = scope.get("starlette.exception_handlers")
         if handlers is not None:
@@ -137,9 +138,49 @@ class ScopeState(Opaque):
                 handlers[0].setdefault(error, handler)
 
 
+@final
+class NestedScope(dict[str, Any]):
+    """The scope of a middleware within another: its own `base44`, and all else written through.
+
+    What is further out (metrics, access logs) reads the route and the endpoint from its own scope as the app ends.
+    """
+
+    def __init__(self, outer: Scope) -> None:
+        super().__init__(outer)
+        self._outer = outer
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        if key != KEY:
+            self._outer[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        super().__delitem__(key)
+        self._outer.pop(key, None)
+
+    def update(self, *others: Any, **more: Any) -> None:
+        """As a dictionary's."""
+        for key, value in dict(*others, **more).items():
+            self[key] = value
+
+    def setdefault(self, key: str, default: Any = None) -> Any:
+        """As a dictionary's."""
+        if key not in self:
+            self[key] = default
+        return self[key]
+
+    def pop(self, key: str, *default: Any) -> Any:
+        """As a dictionary's."""
+        if key != KEY:
+            self._outer.pop(key, None)
+        return super().pop(key, *default)
+
+
 def incoming_of(scope: Scope) -> Incoming:
     """What came in."""
-    headers: Iterable[tuple[bytes, bytes]] = scope["headers"]
+    headers: Iterable[tuple[bytes, bytes]] = scope.get("headers") or ()
+    if not isinstance(headers, list | tuple):
+        headers = scope["headers"] = list(headers)  # it can be read once, and is the app's to read
     return Incoming(
         scope.get("method", "GET"),
         [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _HEADERS],

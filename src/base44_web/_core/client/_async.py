@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
@@ -198,8 +199,7 @@ class AsyncConnectorsModule(Opaque):
             MeteredConnectorError: the connector gives no token; use `call_api`.
         """
         check_identifier(integration_type, "integration_type")
-        request = wire.get_connection(self._context.caller, integration_type)
-        return await call(self._context.awaiting, self._context, request)
+        return await call(self._context.awaiting, self._context, wire.get_connection, integration_type)
 
     async def get_workspace_connection(self, connector_id: str) -> Connection:
         """The shared connection of a connector that runs on the workspace's own OAuth app.
@@ -208,8 +208,7 @@ class AsyncConnectorsModule(Opaque):
             NotConnectedError: nothing is connected.
         """
         check_identifier(connector_id, "connector_id")
-        request = wire.get_workspace_connection(self._context.caller, connector_id)
-        return await call(self._context.awaiting, self._context, request)
+        return await call(self._context.awaiting, self._context, wire.get_workspace_connection, connector_id)
 
     async def get_current_app_user_connection(self, connector: str) -> Connection:
         """The connection of the app user whose request this is.
@@ -256,17 +255,8 @@ class AsyncConnectorsModule(Opaque):
             TypeError, ValueError: `path`, `method` or `body` cannot be sent.
         """
         check_identifier(integration_type, "integration_type")
-        request = wire.call_api(
-            self._context.caller,
-            integration_type,
-            path=path,
-            method=method,
-            host=host,
-            query=query,
-            headers=headers,
-            body=body,
-        )
-        return await call(self._context.awaiting, self._context, request)
+        request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
+        return await call(self._context.awaiting, self._context, request, integration_type)
 
     async def get_access_token(self, integration_type: str) -> str:
         """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""
@@ -310,8 +300,7 @@ class AsyncUserConnectorsModule(Opaque):
             NotFoundError: the connector is not set up.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        request = wire.connect_app_user(self._context.caller, connector_id)
-        url = await call(self._context.awaiting, self._context, request)
+        url = await call(self._context.awaiting, self._context, wire.connect_app_user, connector_id)
         return url.reveal()
 
     async def disconnect_app_user(self, connector: str) -> None:
@@ -326,5 +315,4 @@ class AsyncUserConnectorsModule(Opaque):
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
         self._context.drop(connector_id)
-        request = wire.disconnect_app_user(self._context.caller, connector_id)
-        await call(self._context.awaiting, self._context, request)
+        await call(self._context.awaiting, self._context, wire.disconnect_app_user, connector_id)

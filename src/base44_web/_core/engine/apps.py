@@ -96,6 +96,11 @@ class Engines(Opaque):
         self._made: LRUCache[Settings, Engine] = LRUCache(_MOST)
         self._lock = threading.Lock()
 
+    @property
+    def examines(self) -> bool:
+        """Whether each request must be looked at before anything else: for its app, or its signature."""
+        return self.only is None or self.only.signature_check is not None
+
     def find(self, incoming: Incoming, path: str) -> Engine:
         """The engine for a request.
 
@@ -111,7 +116,7 @@ class Engines(Opaque):
         app_id = incoming.one(APP_ID) if allowed else None
         if allowed and said and app_id not in allowed:
             raise BadRequestError("Its Base44-App-Id is not served here.", code="app_id_mismatch", about_visitor=True)
-        settings = self._resolver.resolve(Arrival(incoming.one("host") or "", path, app_id))
+        settings = self._resolver.resolve(Arrival(incoming.host, path, app_id))
         if settings is None:
             raise NotFoundError("No app is served under this address.", code="unknown_app", about_visitor=True)
         with self._lock:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeVar, final
+from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, final
 
 from ...errors import Base44Error, ConfigurationError
 from ..claims import Token
@@ -12,7 +13,7 @@ from ..connections import fetch
 from ..fields import is_bearer_token
 from ..identity import verify
 from ..incoming.caller import Caller, DataEnv, configured_caller
-from ..incoming.read import read_caller
+from ..incoming.read import caller_with, read_caller
 from ..incoming.request import Incoming
 from ..platform import perform
 from ..platform.io import AWAITING, IO
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from ..transport.httpx_clients import AsyncClient, SyncClient
     from ..transport.protocol import TransportFactory
 
+P = ParamSpec("P")
 T = TypeVar("T")
 _AT_HAND: Final = 60.0  # seconds
 
@@ -39,9 +41,22 @@ class Context(Opaque):
         source: the request, read on first use; or the caller, for clients made without a request.
         awaiting: how awaited calls wait: `IN_THREADS` where the event loop ends with the request.
         owns_engine: whether leaving the client's `with` block closes the engine.
+
+    Attributes:
+        was_read: whether somebody asked who is calling: then no cache may give the answer to others.
+        visitor_error: the last error about the visitor, if there was one.
     """
 
-    __slots__ = ("_caller", "_connections", "_incoming", "awaiting", "engine", "owns_engine", "was_read")
+    __slots__ = (
+        "_caller",
+        "_connections",
+        "_incoming",
+        "awaiting",
+        "engine",
+        "owns_engine",
+        "visitor_error",
+        "was_read",
+    )
 
     def __init__(
         self, engine: Engine, source: Incoming | Caller, *, awaiting: IO = AWAITING, owns_engine: bool = False
@@ -53,6 +68,7 @@ class Context(Opaque):
         self._caller = source if isinstance(source, Caller) else None
         self._connections: dict[str, tuple[Connection, float]] = {}
         self.was_read = False
+        self.visitor_error: Base44Error | None = None
 
     @classmethod
     def without_request(
@@ -96,7 +112,11 @@ class Context(Opaque):
         caller = self._caller
         self.was_read = True
         if caller is None:
-            caller = self._caller = read_caller(self.incoming, self.engine.settings, self.engine.seal)
+            try:
+                caller = self._caller = read_caller(self.incoming, self.engine.settings, self.engine.seal)
+            except Base44Error as error:
+                self.note(error)
+                raise
         return caller
 
     @property
@@ -105,14 +125,20 @@ class Context(Opaque):
         assert self._incoming is not None
         return self._incoming
 
-    @property
-    def is_private(self) -> bool:
-        """Whether an answer to this request depends on the visitor's cookie: no cache may give it to others."""
-        return self.was_read and self.engine.reads_cookies
+    def without_user(self) -> Context:
+        """The same request for nobody, whatever `Authorization` it has."""
+        if self._incoming is None:
+            return self.for_caller(replace(self.caller, token=None))
+        return self.for_caller(caller_with(self._incoming, self.engine.settings, None))
 
     def for_caller(self, caller: Caller) -> Context:
         """The same request for somebody else: who signs in with it."""
         return Context(self.engine, caller, awaiting=self.awaiting)
+
+    def note(self, error: Base44Error) -> None:
+        """Note an error about the visitor: an app, or an extension of its framework, may make a bare 500 of it."""
+        if error.about_visitor:
+            self.visitor_error = error.again()
 
     # --- what a guard fetched
 
@@ -133,26 +159,41 @@ class Context(Opaque):
 # --- what the clients, guards and views of a request do, awaiting or blocking as `io` says
 
 
-async def call(io: IO, context: Context, call: Call[T]) -> T:
-    """Make a call.
+async def call(
+    io: IO, context: Context, make: Callable[Concatenate[Caller, P], Call[T]], *args: P.args, **options: P.kwargs
+) -> T:
+    """Make a call, for the request's caller.
+
+    Args:
+        io: how to wait.
+        context: the request's.
+        make: one of the functions of `wire`, with the rest of its arguments.
 
     Raises:
         Base44Error: it failed, after as many tries as it may have.
     """
-    outcome = await perform.perform(io, context.engine.platform, call)
-    if isinstance(outcome, Base44Error):
-        raise outcome
-    return outcome
+    caller = context.caller
+    try:
+        request = make(caller, *args, **options)
+        outcome = await perform.perform(io, context.engine.platform, request, limiter=_limiter(context))
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        return outcome
+    except Base44Error as error:
+        context.note(error)
+        raise
 
 
 async def identify(io: IO, context: Context) -> AppUser:
     """The verified app user; see `identity.verify.identify`."""
-    return await verify.identify(io, context.engine.identity, context.caller)
+    try:
+        return await verify.identify(io, context.engine.identity, context.caller)
+    except Base44Error as error:
+        context.note(error)
+        raise
 
 
-async def app_user_connection(
-    io: IO, context: Context, connector_id: str, *, limiter: Limiter | None = None
-) -> Connection:
+async def app_user_connection(io: IO, context: Context, connector_id: str) -> Connection:
     """The app user's connection: the one at hand, or fetched.
 
     Raises:
@@ -161,8 +202,19 @@ async def app_user_connection(
     at_hand = context.at_hand(connector_id)
     if at_hand is not None:
         return at_hand
-    identity = context.engine.identity
-    outcome = await fetch.app_user_connection(io, identity, context.caller, connector_id, limiter=limiter)
-    if isinstance(outcome, Base44Error):
-        raise outcome
-    return outcome
+    identity, caller, limiter = context.engine.identity, context.caller, _limiter(context)
+    try:
+        outcome = await fetch.app_user_connection(io, identity, caller, connector_id, limiter=limiter)
+        if isinstance(outcome, Base44Error):
+            raise outcome
+        return outcome
+    except Base44Error as error:
+        context.note(error)
+        raise
+
+
+def _limiter(context: Context) -> Limiter:
+    """Where the request's calls queue: of tokens that nobody has verified there can be any number."""
+    identity, caller = context.engine.identity, context.caller
+    trusted = caller.token is None or not caller.is_visitor or identity.known.was_verified(caller)
+    return identity.platform.limiter if trusted else identity.platform.unverified

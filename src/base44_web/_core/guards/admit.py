@@ -38,14 +38,12 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> A
     ):
         return await identify(io, context)  # raises; nobody is asked about such a token
     was_known = user is not None
-    # Of tokens that nobody has verified yet there can be any number: they take no known user's place.
-    limiter = None if was_known else context.engine.platform.unverified
 
     async def verified() -> AppUser | Connection:
         return await identify(io, context)
 
     async def fetched(identifier: str) -> AppUser | Connection:
-        return await app_user_connection(io, context, identifier, limiter=limiter)
+        return await app_user_connection(io, context, identifier)
 
     missing = [identifier for identifier in identifiers if context.at_hand(identifier) is None]
     calls: list[Step] = [*([] if was_known else [verified]), *(partial(fetched, identifier) for identifier in missing)]

@@ -29,6 +29,14 @@ class Framework(Protocol):
         """
         ...
 
+    def early(self, view: Any, request: Any) -> Any | None:
+        """An answer that needs nobody's admission, such as that to a CORS preflight."""
+        ...
+
+    def private(self, answer: Any) -> Any:
+        """A view's answer, which caches are told is for this user alone."""
+        ...
+
     def context(self, request: Any) -> Context:
         """The request's context."""
         ...
@@ -72,11 +80,14 @@ def guard_function(framework: BlockingFramework, view: V, connectors: tuple[str,
         request = request_of(args, kwargs)
         if framework.must_await(view, request):
             return cast(Callable[..., Any], guarded_awaiting)(*args, **kwargs)
+        early = framework.early(view, request)
+        if early is not None:
+            return early
         try:
             run(admit(BLOCKING, framework.context(request), connectors))
         except Base44Error as error:
             return framework.refuse(error, request)
-        return function(*args, **kwargs)
+        return framework.private(function(*args, **kwargs))
 
     mark(guarded, view, connectors)
     return cast(V, guarded)
@@ -95,13 +106,16 @@ def guard_awaiting(framework: Framework, view: V, connectors: tuple[str, ...]) -
     @functools.wraps(function)
     async def guarded(*args: Any, **kwargs: Any) -> Any:
         request = request_of(args, kwargs)
+        early = framework.early(view, request)
+        if early is not None:
+            return await early if inspect.isawaitable(early) else early
         context = framework.context(request)
         try:
             await admit(context.awaiting, context, connectors)
         except Base44Error as error:
             return await framework.refuse_awaiting(error, request)
         answer = function(*args, **kwargs)
-        return await answer if inspect.isawaitable(answer) else answer
+        return framework.private(await answer if inspect.isawaitable(answer) else answer)
 
     mark(guarded, view, connectors)
     return cast(V, guarded)

@@ -1,17 +1,28 @@
-"""What all guards share: what they were written with, checked at import, and told to start-up checks."""
+"""What guards were written with, checked at import, and whether they guard, checked at the start.
+
+A guard above its route is left out: the router has kept the bare view. So a guard notes which view it was given, and an
+app that routes one of those serves nothing.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import inspect
-from collections.abc import Iterable
-from typing import Any, cast
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, cast
 
 from ...errors import ConfigurationError
 from ..config import Settings
 
+logger = logging.getLogger("base44_web")
+
 CONNECTORS = "__base44_connectors__"
-_BARE = "__base44_bare__"
+_GUARDED = "__base44_guarded__"  # on a bare view: itself
+_WITHIN = "__base44_within__"  # on a function that something guarded has in its closure: itself
+_DEPTH: Final = 8  # of objects within objects
+_WIDTH: Final = 500  # objects looked at for one view
 
 
 def check_connectors(connectors: tuple[object, ...], guard: str) -> tuple[str, ...]:
@@ -43,39 +54,132 @@ def is_awaiting(view: Any) -> bool:
 
 
 def mark(guarded: Any, view: Any, connectors: tuple[str, ...]) -> None:
-    """Note on both what is guarded, so that start-up checks find connectors that are not configured, and bare views."""
+    """Note on both what is guarded, so that the check at the start finds connectors that are not configured, and bare
+    views.
+    """
     setattr(guarded, CONNECTORS, connectors + getattr(view, CONNECTORS, ()))
-    while view is not None and not isinstance(view, type):
-        with contextlib.suppress(AttributeError):  # a bound method takes no attributes
-            setattr(view, _BARE, view)
-        view = getattr(view, "__wrapped__", None)
+    while view is not None:
+        _note(view, _GUARDED)
+        inner = getattr(view, "__wrapped__", None)
+        for cell in (getattr(view, "__closure__", None) or ()) if inner is None else ():
+            with contextlib.suppress(ValueError):  # an empty cell
+                if inspect.isfunction(cell.cell_contents):
+                    _note(cell.cell_contents, _WITHIN)
+        view = inner
+
+
+def _note(view: Any, name: str) -> None:
+    with contextlib.suppress(AttributeError, TypeError):  # a bound method takes no attributes
+        setattr(view, name, view)
 
 
 def connectors_of(view: Any) -> tuple[str, ...]:
     """The connectors that the guards of a view name."""
-    found: tuple[str, ...] = getattr(view, CONNECTORS, ())
-    return found
+    found: object = getattr(view, CONNECTORS, ())
+    return cast(tuple[str, ...], found) if isinstance(found, tuple) else ()
 
 
-def check_views(views: Iterable[Any], settings: Settings | None) -> None:
-    """At start-up: every connector that a guard names is configured, and no guard was put above its route.
+def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tuple[str, ...] = ()) -> None:
+    """At the start: every connector that a guard names is configured, and no guard was put above its route.
 
-    Without settings (each request brings its own) only the latter.
+    Args:
+        views: what is routed.
+        settings: without them (each request brings its own) connectors are not looked at.
+        frameworks: packages whose objects may have a view in them.
 
     Raises:
         ConfigurationError: a typo would keep everybody out; a guard above its route is left out.
     """
     for view in views:
-        if _is_bare(view):
-            raise ConfigurationError(
-                f"The guard of {getattr(view, '__name__', view)!r} is above its route, and so left out: put the guard "
-                "below the route."
+        bare = find_bare(view, frameworks)
+        if bare is not None:
+            raise left_out(bare)
+        if view is not None and _attribute(view, _WITHIN) is view and not _is_guard(view):
+            logger.warning(
+                "%r is routed without a guard, and a guarded function has it within: if a decorator without "
+                "functools.wraps stands between the guard and the route, the guard is left out. Put it right below the "
+                "route.",
+                getattr(view, "__name__", view),
             )
         if settings is not None:
-            for connector in connectors_of(view):
-                settings.guarded_id(connector)
+            for each in _within(view, frameworks):
+                for connector in connectors_of(each):
+                    settings.guarded_id(connector)
+
+
+def left_out(view: Any) -> ConfigurationError:
+    """The error of a guard above its route."""
+    return ConfigurationError(
+        f"The guard of {getattr(view, '__name__', view)!r} is above its route, and so left out: put the guard below "
+        "the route."
+    )
+
+
+def refuse_bare(view: Any) -> None:
+    """Refuse the answer of a view whose guard was left out, however it was routed.
+
+    Raises:
+        ConfigurationError: this very view was given to a guard.
+    """
+    if getattr(view, _GUARDED, None) is view and view is not None and not _is_guard(view):
+        raise left_out(view)
+
+
+def find_bare(view: Any, frameworks: tuple[str, ...] = ()) -> Any | None:
+    """The bare view that would run here though it was given to a guard, or `None`."""
+    return next((each for each in _within(view, frameworks) if _is_bare(each)), None)
 
 
 def _is_bare(view: Any) -> bool:
-    """Whether this very function was given to a guard: where it is routed, its guard is left out."""
-    return view is not None and getattr(view, _BARE, None) is view
+    return view is not None and _attribute(view, _GUARDED) is view and not _is_guard(view)
+
+
+def _is_guard(thing: Any) -> bool:
+    return isinstance(_attribute(thing, CONNECTORS), tuple)
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    # Not getattr: objects of a framework can be proxies, which ask for a request.
+    return inspect.getattr_static(thing, name, None)
+
+
+def _within(view: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
+    """A view, and what objects of these frameworks have within: what runs when the view is called.
+
+    What a guard has within it is guarded, and what an app's own function has within is its own business.
+    """
+    seen: set[int] = set()
+    layer = [view]
+    for _ in range(_DEPTH):
+        further: list[Any] = []
+        for each in layer:
+            if each is None or id(each) in seen or len(seen) > _WIDTH:
+                continue
+            seen.add(id(each))
+            yield each
+            if not _is_guard(each):
+                further += _parts(each, frameworks)
+        layer = further
+
+
+def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
+    if isinstance(thing, functools.partial):
+        yield cast(Any, thing).func
+    elif isinstance(thing, list | tuple):
+        yield from cast(list[Any], thing)
+    elif isinstance(thing, dict):
+        yield from cast(dict[str, Any], thing).values()
+    elif inspect.ismethod(thing):
+        yield thing.__self__ if _package(thing.__func__) in frameworks else None
+    elif inspect.isfunction(thing):
+        for cell in (thing.__closure__ or ()) if _package(thing) in frameworks else ():
+            with contextlib.suppress(ValueError):  # an empty cell
+                yield cell.cell_contents
+    elif not isinstance(thing, type) and _package(type(thing)) in frameworks:
+        with contextlib.suppress(TypeError):  # it has slots
+            yield from vars(thing).values()
+
+
+def _package(thing: Any) -> str:
+    module: object = getattr(thing, "__module__", None)
+    return module.partition(".")[0] if isinstance(module, str) else ""

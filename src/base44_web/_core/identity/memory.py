@@ -14,6 +14,7 @@ from ..secret import Opaque
 from ..values import AppUser
 
 _MOST: Final = 10_000  # of each kind
+_MOST_BYTES: Final = 64 * 1024 * 1024  # of users, about; some 10,000 with records of 2 kB
 _REFUSED: Final = 10.0  # seconds
 
 Key: TypeAlias = tuple[str | bytes | None, ...]
@@ -33,15 +34,16 @@ class KnownTokens(Opaque):
     of verifying, so that is part of the key too.
     """
 
-    __slots__ = ("_clock", "_lock", "_refused", "_ttl", "_users")
+    __slots__ = ("_clock", "_lock", "_refused", "_ttl", "_users", "_verified")
 
     def __init__(self, ttl: float, clock: Clock) -> None:
         self._clock = clock
         self._ttl = ttl
         self._lock = threading.Lock()
         # With the end of each on the monotonic clock: cachetools' own expiry costs three times as much on a hit.
-        self._users: LRUCache[Key, tuple[AppUser, float]] = LRUCache(_MOST)
+        self._users: LRUCache[Key, tuple[AppUser, float]] = LRUCache(_MOST_BYTES, getsizeof=_size)
         self._refused: LRUCache[Key, tuple[Base44Error, float]] = LRUCache(_MOST)
+        self._verified: LRUCache[Key, None] = LRUCache(_MOST)
 
     def get(self, caller: Caller) -> AppUser | Base44Error | None:
         """What was said of this very token a short time ago: its user, or why it is refused."""
@@ -60,14 +62,21 @@ class KnownTokens(Opaque):
             if self._ttl > 0 and outcome.code != "unknown_key":
                 with self._lock:
                     self._users.pop(key, None)
-                    self._refused[key] = outcome.again(), self._clock.monotonic() + min(self._ttl, _REFUSED)
+                    self._verified.pop(key, None)
+                    self._refused[key] = _small(outcome), self._clock.monotonic() + min(self._ttl, _REFUSED)
         elif isinstance(outcome, AppUser):
             expires = caller.token.expiry
             seconds = self._ttl if expires is None else min(self._ttl, expires - self._clock.time())
-            if seconds > 0:
+            with self._lock:
+                self._verified[key] = None
+            if seconds > 0 and _size((outcome, 0.0)) <= _MOST_BYTES // 16:
                 with self._lock:
                     self._refused.pop(key, None)
                     self._users[key] = outcome, self._clock.monotonic() + seconds
+
+    def was_verified(self, caller: Caller) -> bool:
+        """Whether a token was verified, a short time ago or before that: it takes no place among the unknown."""
+        return token_key(caller) in self._verified
 
     def drop(self, caller: Caller) -> None:
         """Forget what was said of a token, so that it is asked again."""
@@ -75,14 +84,28 @@ class KnownTokens(Opaque):
         with self._lock:
             self._users.pop(key, None)
             self._refused.pop(key, None)
+            self._verified.pop(key, None)
 
     def clear(self) -> None:
         """Forget everything: a key has gone."""
         with self._lock:
             self._users.clear()
             self._refused.clear()
+            self._verified.clear()
 
     def after_fork(self) -> None:
         """In the child: another thread may have held the lock."""
         self._lock = threading.Lock()
         self.clear()
+
+
+def _size(entry: tuple[AppUser, float]) -> int:
+    # What the record's text takes, thrice for the objects around it: an estimate, where only a bound is wanted.
+    return 500 + 3 * len(str(entry[0].raw))
+
+
+def _small(error: AuthenticationError) -> AuthenticationError:
+    """An error to keep: what the platform sent with it can be large."""
+    kept = error.again()
+    kept.data, kept.message = None, str(error)
+    return kept

@@ -11,6 +11,7 @@ from ..secret import Secret
 from ..urls import same_host
 from .bearer import MAX_TOKEN_LENGTH, Parsed, checked
 from .request import Incoming
+from .session import COOKIE
 
 _SAFE_METHODS: Final = frozenset(("GET", "HEAD", "OPTIONS", "TRACE"))
 
@@ -26,7 +27,7 @@ def require_same_origin(incoming: Incoming, settings: Settings) -> None:
     Raises:
         PermissionDeniedError: there is no proof that the request comes from a page of this origin.
     """
-    if _cookie_proof(incoming, settings) != "accepted":
+    if _cookie_proof(incoming, settings, COOKIE) != "accepted":
         raise _no_proof("This request begins or ends a session")
 
 
@@ -46,7 +47,7 @@ def read_cookie(incoming: Incoming, settings: Settings, name: str) -> Secret | N
             f"cookie_name (BASE44_COOKIE_NAME) is {settings.cookie_name!r}: served over https it must start with "
             "__Host-, or another host of the same domain can set it."
         )
-    proof = _cookie_proof(incoming, settings)
+    proof = _cookie_proof(incoming, settings, name)
     if proof == "refused":
         raise _no_proof("This request carries its token in a cookie")
     return token if proof == "accepted" else None
@@ -79,12 +80,12 @@ def _parse_cookie(headers: list[Secret], name: str) -> Parsed:
     return Secret(found[0])
 
 
-def _cookie_proof(incoming: Incoming, settings: Settings) -> Literal["accepted", "ignored", "refused"]:
+def _cookie_proof(incoming: Incoming, settings: Settings, name: str) -> Literal["accepted", "ignored", "refused"]:
     """Whether a cookie may speak for the user: browsers send it whoever makes the request."""
     origin = incoming.one("origin")
     if origin is not None and origin in settings.allowed_origins:
         return "accepted"
-    own_origin = origin is not None and same_host(origin, incoming.one("host") or "", secure=incoming.secure)
+    own_origin = origin is not None and _is_own(origin, incoming, settings, name)
     if incoming.websocket:
         return "accepted" if own_origin else "refused"
     sites = incoming.all("sec-fetch-site")
@@ -94,3 +95,10 @@ def _cookie_proof(incoming: Incoming, settings: Settings) -> Literal["accepted",
     if site in ("cross-site", "same-site") and incoming.one("sec-fetch-mode") != "navigate":
         return "ignored"
     return "accepted"
+
+
+def _is_own(origin: str, incoming: Incoming, settings: Settings, name: str) -> bool:
+    if settings.public_url is not None:
+        return origin == settings.public_url
+    # Browsers set a `__Host-` cookie over https alone (and loopback): whatever this server sees, so it was asked for.
+    return same_host(origin, incoming.host, secure=incoming.secure or name.startswith("__Host-"))

@@ -15,10 +15,11 @@ _VARIABLES = {f"HTTP_{name.upper().replace('-', '_')}": name for name in HEADERS
 _STRIPPED = frozenset(variable for variable, name in _VARIABLES.items() if name in STRIPPED)
 
 
-def read_environ(environ: MutableMapping[str, Any], *, secure: bool) -> Incoming:
+def read_environ(environ: MutableMapping[str, Any], *, secure: bool, host: str | None = None) -> Incoming:
     """What came in. Servers join repeated headers with commas, which no single value may hold."""
     found = [(name, environ[variable]) for variable, name in _VARIABLES.items() if variable in environ]
-    return Incoming(environ["REQUEST_METHOD"], found, secure=secure)
+    websocket = environ.get("HTTP_UPGRADE", "").lower() == "websocket"
+    return Incoming(environ["REQUEST_METHOD"], found, secure=secure, websocket=websocket, host=host, joined=True)
 
 
 def strip_environ(environ: MutableMapping[str, Any]) -> None:

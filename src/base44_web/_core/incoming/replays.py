@@ -95,3 +95,9 @@ def _user() -> str:
     import getpass
 
     return getpass.getuser()
+
+
+def describe(error: Exception) -> str:
+    """Which failure of a store it is, without its text: that can hold a password."""
+    name: object = getattr(error, "sqlite_errorname", None)
+    return name if isinstance(name, str) else type(error).__name__

@@ -34,18 +34,29 @@ class Incoming(Opaque):
     Args:
         method: the HTTP method; of no meaning on a WebSocket.
         headers: pairs of lower-case name and value (latin-1), in order; those not in `HEADERS` are dropped.
-        secure: whether this server itself was spoken to over https or wss.
+        secure: whether this server was spoken to over https or wss, as the framework believes.
         websocket: whether this is a WebSocket handshake.
+        host: the host that the framework believes in, where that is not the `Host` header.
+        joined: whether the server has joined repeated headers with commas.
     """
 
-    __slots__ = ("_headers", "method", "secure", "websocket")
+    __slots__ = ("_headers", "_host", "joined", "method", "secure", "websocket")
 
     def __init__(
-        self, method: str, headers: Iterable[tuple[str, str]], *, secure: bool = False, websocket: bool = False
+        self,
+        method: str,
+        headers: Iterable[tuple[str, str]],
+        *,
+        secure: bool = False,
+        websocket: bool = False,
+        host: str | None = None,
+        joined: bool = False,
     ) -> None:
         self.method = method
         self.secure = secure
         self.websocket = websocket
+        self.joined = joined
+        self._host = host
         self._headers: dict[str, list[Secret]] = {}
         for name, value in headers:
             if name in HEADERS:
@@ -56,6 +67,11 @@ class Incoming(Opaque):
         """Every value of a header, in order."""
         return self._headers.get(name, [])
 
+    @property
+    def host(self) -> str:
+        """The host that this server was asked for."""
+        return self._host or self.one("host") or ""
+
     def one(self, name: str) -> str | None:
         """The value of a header that is no credential; `None` where it is absent, or there more than once."""
         values = self.all(name)
@@ -64,8 +80,11 @@ class Incoming(Opaque):
 
 def strip_scope(scope: Any) -> None:
     """Remove from an ASGI scope's headers what no error page may show."""
-    kept = [pair for pair in scope["headers"] if pair[0] not in _STRIPPED_OCTETS]
-    if isinstance(scope["headers"], list):
+    headers = scope.get("headers") or ()
+    kept = [pair for pair in headers if pair[0] not in _STRIPPED_OCTETS]
+    if not headers:
+        return
+    if isinstance(headers, list):
         scope["headers"][:] = kept  # in place: error reporters further out hold this list
     else:
         scope["headers"] = kept

@@ -15,10 +15,10 @@ import time
 from hashlib import sha256
 from typing import Final, final
 
-from ...errors import AuthenticationError, Base44Error, ConfigurationError, PayloadTooLargeError, ServerError
+from ...errors import AuthenticationError, ConfigurationError, PayloadTooLargeError, ServerError
 from ..config import Settings
 from ..secret import Opaque
-from .replays import replay_store
+from .replays import describe, replay_store
 from .request import SIGNATURE, SIGNED, Incoming
 
 logger = logging.getLogger("base44_web")
@@ -46,7 +46,7 @@ class SignatureCheck(Opaque):
         except ConfigurationError as error:
             problem = error.message
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises
-            problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({type(error).__name__})."
+            problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({describe(error)})."
         else:
             return
         raise ConfigurationError(problem)  # out here, for the store's frames can hold a password
@@ -62,7 +62,15 @@ class SignatureCheck(Opaque):
         """Whether a request claims nothing: then its visitor is nobody, and its body is not read here."""
         return not any(incoming.all(name) for name in (*SIGNED, SIGNATURE))
 
-    def check(self, incoming: Incoming, *, path: str, query: str, body: bytes) -> Base44Error | None:
+    def check_headers(self, incoming: Incoming) -> None:
+        """Check what headers alone tell of a request that is not bare, before its body is read.
+
+        Raises:
+            AuthenticationError: they are not signed by a key of ours, within the window.
+        """
+        self._signed_form(incoming)
+
+    def check(self, incoming: Incoming, *, path: str, query: str, body: bytes) -> None:
         """Check a request that is not bare; waits for the store.
 
         Args:
@@ -71,54 +79,54 @@ class SignatureCheck(Opaque):
             query: raw.
             body: the first `max_body` + 1 bytes.
 
-        Returns:
-            Why the request is refused, or `None`: an error about the visitor, or about the store.
+        Raises:
+            PayloadTooLargeError: the body is larger than is read.
+            AuthenticationError: the request is not as it was signed, or was here before.
+            ServerError: the store cannot tell.
         """
         if len(body) > self.max_body:
-            return PayloadTooLargeError(
+            raise PayloadTooLargeError(
                 f"A signed body has {self.max_body} bytes at most.", code="body_too_large", about_visitor=True
             )
-        reason, name = self._reason(incoming, path, query, body)
-        if reason is None:
-            try:
-                reason = None if self._store.add(name, 2 * _WINDOW + 60) else "this request was here before"
-            except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
-                logger.error("The replay_store fails, no signed request is let in: %s", type(error).__name__)  # noqa: TRY400
-                return ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
-        if reason is None:
-            return None
-        logger.warning("A relayed request is refused: %s", reason)
-        return AuthenticationError(f"The signature is refused: {reason}.", code="bad_signature", about_visitor=True)
+        key_id, seconds, nonce, signature = self._signed_form(incoming)
+        name = f"{self._settings.relay_audience} {key_id} {nonce}"
+        if not hmac.compare_digest(self._signature(incoming, key_id, seconds, nonce, path, query, body), signature):
+            raise _refused("its signature is wrong")
+        try:
+            is_new = self._store.add(sha256(name.encode()).hexdigest(), 2 * _WINDOW + 60)
+        except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
+            logger.error("The replay_store fails, no signed request is let in: %s", describe(error))  # noqa: TRY400
+            is_new = None
+        if is_new is None:
+            raise ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
+        if not is_new:
+            raise _refused("this request was here before")
 
-    def _reason(self, incoming: Incoming, path: str, query: str, body: bytes) -> tuple[str | None, str]:
-        """Why a request is refused, or `None`; and under which name it is noted."""
+    def _signed_form(self, incoming: Incoming) -> tuple[str, int, str, str]:
+        """Key ID, time, nonce and signature."""
         if any(len(incoming.all(name)) > 1 for name in (*SIGNED, SIGNATURE)):
-            return "it has a header twice", ""
+            raise _refused("it has a header twice")
         found = _FORM.fullmatch(incoming.one(SIGNATURE) or "")
         if found is None:
-            return "it is not signed", ""
+            raise _refused("it is not signed")
         key_id, seconds, nonce, signature = found.groups()
-        secret = self._settings.relay_keys.get(key_id)
-        if secret is None:
-            return "its key is not known", ""
+        if key_id not in self._settings.relay_keys:
+            raise _refused("its key is not known")
         if abs(time.time() - int(seconds)) > _WINDOW:
-            return "it is too old, or a clock is wrong", ""
+            raise _refused("it is too old, or a clock is wrong")
+        return key_id, int(seconds), nonce, signature
+
+    def _signature(
+        self, incoming: Incoming, key_id: str, seconds: int, nonce: str, path: str, query: str, body: bytes
+    ) -> str:
+        # Raises nothing: its locals are credentials.
         values = [incoming.all(name)[0].reveal() if incoming.all(name) else None for name in SIGNED]
-        audience = self._settings.relay_audience
-        signed = [
-            1,
-            key_id,
-            int(seconds),
-            nonce,
-            audience,
-            incoming.method,
-            path,
-            query,
-            sha256(body).hexdigest(),
-            *values,
-        ]
+        audience, digest = self._settings.relay_audience, sha256(body).hexdigest()
+        signed = [1, key_id, seconds, nonce, audience, incoming.method, path, query, digest, *values]
         octets = json.dumps(signed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        expected = hmac.digest(secret.reveal().encode(), octets, "sha256").hex()
-        if not hmac.compare_digest(expected, signature):
-            return "its signature is wrong", ""
-        return None, sha256(f"{audience} {key_id} {nonce}".encode()).hexdigest()
+        return hmac.digest(self._settings.relay_keys[key_id].reveal().encode(), octets, "sha256").hex()
+
+
+def _refused(reason: str) -> AuthenticationError:
+    logger.warning("A relayed request is refused: %s", reason)
+    return AuthenticationError(f"The signature is refused: {reason}.", code="bad_signature", about_visitor=True)

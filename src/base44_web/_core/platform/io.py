@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol, TypeVar, final
 
 from ...errors import Base44Error
 from ..transport.message import PlatformRequest, PlatformResponse
-from ..transport.pools import Pools
+from ..transport.pools import Pools, running_loop
 from .queues import SingleFlight
 
 T = TypeVar("T")
@@ -95,10 +95,11 @@ class _Awaiting:
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
         if len(calls) == 1:
             return [await _outcome(calls[0])]
+        running_loop()
         return list(await asyncio.gather(*(_outcome(call) for call in calls)))
 
     async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        task = asyncio.create_task(call())
+        task = running_loop().create_task(call())
         _detached.add(task)  # the loop holds tasks weakly
         task.add_done_callback(_detached.discard)
         return await asyncio.shield(task)

@@ -6,10 +6,10 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final
+from typing import Final, cast
 from urllib.parse import quote
 
-from ...errors import Base44Error, ConfigurationError, NotConnectedError
+from ...errors import Base44Error, ConfigurationError, MiddlewareMissingError, NotConnectedError
 from ..incoming.session import clear_cookie
 from .assets import VERSION
 from .reply import Page, Reply, page_reply, private_headers, problem
@@ -44,6 +44,17 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
         return tell(situation_of(error), visit)
     logger.warning("A guard could not ask the platform: %s", error)
     return tell(situation_of(error), visit, {"Retry-After": str(_retry_after(error))})
+
+
+def about_visitor(error: BaseException) -> Base44Error | None:
+    """The error about this visitor that the app let escape: itself, or one in a group, if all in it are such errors."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [about_visitor(each) for each in cast(BaseExceptionGroup[BaseException], error).exceptions]
+        # Tasks that are cancelled because of the first leave none; an error of the app's own is not to be hidden.
+        return next(iter(found), None) if all(each is not None for each in found) else None
+    if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
+        return None
+    return error if error.about_visitor else None
 
 
 def early_reply(error: Base44Error) -> Reply:

@@ -82,3 +82,12 @@ def page_reply(status: int, page: Page, headers: Mapping[str, str] | None = None
 def private_headers() -> dict[str, str]:
     """Headers of every answer that depends on who asks."""
     return {"Cache-Control": "no-store", "Vary": VARY}
+
+
+def with_vary(value: str | None) -> str:
+    """A `Vary` header that also names what tells visitors apart."""
+    names = [name.strip() for name in (value or "").split(",") if name.strip()]
+    if "*" in names:
+        return "*"
+    known = {name.lower() for name in names}
+    return ", ".join([*names, *(name for name in ("Authorization", "Cookie") if name.lower() not in known)])

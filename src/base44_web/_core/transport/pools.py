@@ -30,6 +30,23 @@ def _opened(make: Callable[[], T]) -> T:
     )
 
 
+def running_loop() -> asyncio.AbstractEventLoop:
+    """The running event loop.
+
+    Raises:
+        ConfigurationError: asyncio runs none here: the app runs on trio.
+    """
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    raise ConfigurationError(
+        "base44_web awaits on asyncio, and this app runs on another kind of event loop (trio): run it on asyncio, or "
+        "use the blocking client in a thread.",
+        code="not_asyncio",
+    )
+
+
 @final
 class Pools(Opaque):
     """Opens connections on first use, and again after they were closed.
@@ -51,7 +68,7 @@ class Pools(Opaque):
 
     async def of_running_loop(self) -> AsyncTransport:
         """The running event loop's transport."""
-        loop = asyncio.get_running_loop()
+        loop = running_loop()
         held = self._loops.get(loop)
         if held is None:
             for ended in [other for other in list(self._loops) if other.is_closed()]:
@@ -68,7 +85,10 @@ class Pools(Opaque):
     async def aclose(self) -> None:
         """Close the blocking connections and the running event loop's."""
         self.blocking.close()
-        held = self._loops.get(asyncio.get_running_loop())
+        try:
+            held = self._loops.get(asyncio.get_running_loop())
+        except RuntimeError:  # trio: nothing of ours is open there
+            return
         if held is not None:
             await held[1].aclose()
 

@@ -81,7 +81,7 @@ async def _connect(io: IO, context: Context, asked: ViewRequest) -> Reply:
     script = bool(asked.visit.incoming.all("authorization")) and "json" in (asked.visit.incoming.one("accept") or "")
     try:
         connector_id = context.engine.settings.connector_id(asked.connector)
-        url = await call(io, context, wire.connect_app_user(context.caller, connector_id))
+        url = await call(io, context, wire.connect_app_user, connector_id)
     except AlreadyConnectedError:
         return json_reply(200, {"redirect_url": None, "connected": True}) if script else already_connected(asked)
     except NotFoundError as error:
@@ -124,7 +124,7 @@ async def _disconnect(io: IO, context: Context, asked: ViewRequest) -> Reply:
     found = True
     try:
         connector_id = context.engine.settings.connector_id(asked.connector)
-        await call(io, context, wire.disconnect_app_user(context.caller, connector_id))
+        await call(io, context, wire.disconnect_app_user, connector_id)
     except NotFoundError:
         found = False
     finally:

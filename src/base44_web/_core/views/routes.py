@@ -84,7 +84,7 @@ class ViewRequest(Opaque):
     @classmethod
     def of(cls, view: View, visit: Visit, connector: str | None, query: str, body: bytes) -> ViewRequest:
         """From what an adapter has. The mount is what comes before the view's own path."""
-        path = visit.here.partition("?")[0]
+        path = visit.here.partition("?")[0].rstrip("/")
         own = quoted(view.path.replace("{connector}", connector or ""))
         visit = replace(visit, links=Mounted(path.removesuffix(own)), forms=True)
         return cls(view, visit, connector or "", query, body)

@@ -6,8 +6,16 @@ import time
 
 
 class Clock:
-    """`monotonic` for durations and deadlines, `time` for what a token says (seconds since 1970)."""
+    """`monotonic` for durations and deadlines, `time` for what a token says (seconds since 1970).
+
+    `time` does not go back behind what it was at the start and the time since: a wall clock that is put back lets no
+    token live on.
+    """
 
     def __init__(self) -> None:
         self.monotonic = time.monotonic
-        self.time = time.time
+        self.time = self._time
+        self._ahead = time.time() - time.monotonic()
+
+    def _time(self) -> float:
+        return max(time.time(), self.monotonic() + self._ahead)

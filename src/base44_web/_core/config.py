@@ -14,6 +14,7 @@ from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
 from .values import ConnectorID
 
+_USUAL = (str, int, float, bool, list, tuple, dict)
 Text: TypeAlias = Setting[str | None, str | None]
 Texts: TypeAlias = Setting[Iterable[str] | None, tuple[str, ...]]
 Seconds: TypeAlias = Setting[float | None, float]
@@ -217,7 +218,9 @@ class Settings(_Given):
             try:
                 value = setting.default if raw is None else setting.parse(raw)
             except ValueError as error:
-                raise ConfigurationError(f"The setting {name} ({setting.variable}) {error}.") from None
+                kind: type = type(raw.reveal()) if isinstance(raw, Secret) else type(raw)
+                odd = "" if kind in _USUAL else f"; given is a {kind.__name__}"
+                raise ConfigurationError(f"The setting {name} ({setting.variable}) {error}{odd}.") from None
             object.__setattr__(self, name, value)
 
     def complete(self) -> Self:

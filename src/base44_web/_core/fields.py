@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from os import PathLike
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, dataclass_transform, get_args
 
@@ -69,7 +72,7 @@ class Setting(Generic[Given, Value]):
 
     def wrapped(self, value: Any) -> Any:
         """A value that was read, its credentials wrapped."""
-        return value if self.wrap is None else self.wrap(value)
+        return plain(value) if self.wrap is None else self.wrap(plain(value))
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -102,6 +105,23 @@ def is_bearer_token(text: object) -> bool:
 def is_app_id(text: str) -> bool:
     """Whether `text` can be an app's ID; it goes into a path and a header."""
     return _APP_ID.fullmatch(text) is not None
+
+
+def plain(value: Any) -> Any:
+    """A value as the parsers know it: people give lazy strings, paths, durations, and pydantic's URLs and secrets."""
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, PathLike):
+        return str(cast(object, value))
+    if callable(getattr(value, "get_secret_value", None)):
+        return value.get_secret_value()
+    if type(value).__name__ == "__proxy__" or type(value).__module__.startswith("pydantic"):
+        return str(value)
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in cast(list[Any], value)]
+    return value
 
 
 def _words(value: object) -> list[str]:
@@ -142,7 +162,7 @@ def _pairs(value: object, example: str) -> Mapping[object, object]:
     if isinstance(value, str):
         pairs = [word.partition("=") for word in _words(value)]
         if any(not equals for _, equals, _ in pairs):
-            raise ValueError(f"must look like {example}")
+            raise ValueError(f"must look like {example}, as text (not JSON)")
         value = {name.strip(): word.strip() for name, _, word in pairs}
     if not isinstance(value, Mapping):
         raise ValueError(f"must be a mapping, or look like {example}")
@@ -265,9 +285,10 @@ def text(value: object) -> str:
 def switch(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    if value not in ("0", "1", "true", "false"):
+    word = str(value).lower()
+    if word not in ("0", "1", "true", "false", "yes", "no", "on", "off"):
         raise ValueError('must be true or false (in the environment "1" or "0")')
-    return value in ("1", "true")
+    return word in ("1", "true", "yes", "on")
 
 
 def relay_keys(value: object) -> Mapping[str, Secret]:
@@ -321,7 +342,11 @@ def count(value: object) -> int:
 
 
 def ttl(value: object) -> float:
-    return 0.0 if str(value) == "0" else seconds(value)
+    try:
+        off = not isinstance(value, bool) and float(cast(float, value)) == 0
+    except (TypeError, ValueError):
+        off = False
+    return 0.0 if off else seconds(value)
 
 
 def as_secrets(value: Any) -> Any:
@@ -339,7 +364,7 @@ def as_secret_mapping(value: Any) -> Any:
         return {name: Secret(word) for name, _, word in (pair.partition("=") for pair in _words(value))}
     if isinstance(value, Mapping):
         given = cast("Mapping[object, Any]", value)
-        return {name: as_secret(each) for name, each in given.items()}
+        return {name: as_secret(plain(each)) for name, each in given.items()}
     return as_secret(value)
 
 

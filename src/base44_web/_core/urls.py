@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlsplit, urlunsplit
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 _VISIBLE = re.compile(r"[!-~]+")
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 # What encodeURIComponent leaves alone beyond letters and digits (ECMA-262 §19.2.6.4).
 _UNRESERVED = "-_.!~*'()"
+_URL_SAFE = "/%:=&?~#+!$,;'@()*[]|"
+_NEEDS_ENCODING = re.compile(r"[^!-~]")
 
 
 def is_loopback(host: str) -> bool:
@@ -67,6 +69,26 @@ def same_host(origin: str, host: str, *, secure: bool) -> bool:
         return False
     default = f":{_DEFAULT_PORTS[parts.scheme]}"
     return bool(host) and parts.netloc.removesuffix(default) == host.lower().removesuffix(default)
+
+
+def as_browsers_read(url: str) -> str:
+    """A URL with blanks, or letters beyond ASCII, as browsers send it: percent-encoded, its host in Punycode.
+
+    The URL as it is, where no browser would make one of it (WHATWG URL Standard §4.4).
+    """
+    url = url.strip(" ")
+    if not _NEEDS_ENCODING.search(url) or any(not (each.isprintable() or each == " ") for each in url):
+        return url
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        port = f":{parts.port}" if parts.port else ""
+    except (ValueError, UnicodeError):
+        return url
+    if "@" in parts.netloc:
+        return url
+    path, query, fragment = (quote(part, safe=_URL_SAFE) for part in (parts.path, parts.query, parts.fragment))
+    return urlunsplit((parts.scheme, host + port, path, query, fragment))
 
 
 def is_safe_url(url: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, cast
 
 from django.conf import settings as django_settings
 from django.views.debug import SafeExceptionReporterFilter
@@ -32,5 +33,5 @@ class Base44ReporterFilter(SafeExceptionReporterFilter):
 
 def _token_cookie() -> str:
     given: object = getattr(django_settings, "BASE44", {})
-    name: object = given.get("COOKIE_NAME") if isinstance(given, dict) else None
+    name = cast(Mapping[str, object], given).get("COOKIE_NAME") if isinstance(given, Mapping) else None
     return name if isinstance(name, str) else "base44_access_token"

@@ -54,6 +54,7 @@ class Base44Middleware:
         problem = None
         try:
             self._engines = Engines(load_settings(), self.transport, wsgi=not self._is_async)
+            self._engines.probe()
         except ConfigurationError as error:
             problem = error.message
         if problem is not None:

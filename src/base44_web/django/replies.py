@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import weakref
 from dataclasses import dataclass
 from typing import Any, Final
@@ -16,11 +17,13 @@ from django.urls import NoReverseMatch, get_script_prefix, reverse
 from .._core.config import Settings
 from .._core.guards.startup import find_bare, left_out
 from .._core.replies.html import render
-from .._core.replies.refuse import about_visitor, reply_to
+from .._core.replies.refuse import about_visitor, early_reply, reply_to
 from .._core.replies.reply import Reply, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error
 from .request import context_of, full_path, seen_context
+
+logger = logging.getLogger("base44_web")
 
 FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
 """Packages whose objects may have a view within."""
@@ -49,16 +52,14 @@ def is_bare_500(request: HttpRequest, answered: HttpResponseBase) -> bool:
 
 
 def finish(request: HttpRequest, answered: HttpResponseBase) -> HttpResponseBase:
-    """A view's answer, as it leaves: refused where its guard was left out, and caches told what it depends on.
-
-    Raises:
-        ConfigurationError: the view was given to a guard, and is routed without it.
-    """
+    """A view's answer, as it leaves: refused where its guard was left out, and caches told what it depends on."""
     match = request.resolver_match
     if match is not None and match.func not in _guarded_or_free:
         bare = find_bare(match.func, FRAMEWORKS)
         if bare is not None:
-            raise left_out(bare)
+            error = left_out(bare)
+            logger.error("%s", error)
+            return response(early_reply(error), request)
         with contextlib.suppress(TypeError):  # what can be neither hashed nor held weakly is looked at each time
             _guarded_or_free.add(match.func)
     context = seen_context(request)

@@ -65,7 +65,9 @@ class Base44Extension:
         source = self._settings
         if not isinstance(source, SettingsResolver):
             source = Settings.load(source, config, _secret_key(app.config))
-        app.extensions[_KEY] = engines = Engines(source, self._transport, wsgi=True)
+        engines = Engines(source, self._transport, wsgi=True)
+        engines.probe()
+        app.extensions[_KEY] = engines
         answer_errors(app)
         if prefix is not None:
             app.register_blueprint(blueprint(app, prefix))

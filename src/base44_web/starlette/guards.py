@@ -158,7 +158,7 @@ async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> 
         return refusal(error, connection)
 
 
-def routed_views(app: Any) -> Iterator[Any]:
+def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
     """What an app routes: endpoints, and in FastAPI dependencies; not of mounted apps with settings of their own."""
     seen: set[int] = set()
     left: list[Any] = [app]
@@ -171,7 +171,8 @@ def routed_views(app: Any) -> Iterator[Any]:
             continue
         endpoint = getattr(each, "endpoint", None)
         yield endpoint
-        _check_defaults(endpoint)
+        if starting:  # later it is refused as it is copied
+            _check_defaults(endpoint)
         yield from _dependencies(getattr(each, "dependant", None))
         for depends in getattr(getattr(each, "include_context", None), "dependencies", ()):
             yield getattr(depends, "dependency", None)
@@ -181,7 +182,7 @@ def routed_views(app: Any) -> Iterator[Any]:
 
 
 def _has_settings_of_its_own(app: Any) -> bool:
-    stack = [middleware.cls for middleware in app.user_middleware] if isinstance(app, Starlette) else [type(app)]
+    stack: list[Any] = [each.cls for each in app.user_middleware] if isinstance(app, Starlette) else [type(app)]
     return any(getattr(each, "provides_base44", False) for each in stack)
 
 
@@ -194,6 +195,6 @@ def _dependencies(dependant: Any) -> Iterator[Any]:
 def _check_defaults(endpoint: Any) -> None:
     """A guard in the default value of a parameter (`def view(dependencies=[…])`) guards nothing."""
     for default in getattr(endpoint, "__defaults__", None) or ():
-        for each in default if isinstance(default, list | tuple) else ():
+        for each in cast(list[Any], default) if isinstance(default, list | tuple) else ():
             if isinstance(getattr(getattr(each, "dependency", None), CONNECTORS, None), tuple):
                 raise left_out(endpoint)

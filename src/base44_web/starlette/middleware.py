@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import chain
 from typing import TYPE_CHECKING
 
-import anyio
+import anyio.to_thread
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -109,7 +109,9 @@ class Base44Middleware:
             await deliver(reply, scope, receive, sending)
 
     def _check_guards(self, scope: Scope, settings: Settings | None) -> None:
-        check_views(chain(routed_views(scope.get("app")), routed_views(self.app)), settings)
+        starting = scope["type"] == "lifespan"
+        apps = (scope.get("app"), self.app)
+        check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
         self._checked = True
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,6 +119,8 @@ class Base44Middleware:
         if engines is not None:
             try:
                 self._check_guards(scope, None if engines.only is None else engines.only.settings)
+                if engines.examines:
+                    await anyio.to_thread.run_sync(engines.probe)
             except ConfigurationError as error:
                 problem = error.message
         if engines is None or problem is not None:

@@ -39,7 +39,13 @@ def _endpoint(view: View) -> Callable[[Request], Awaitable[Response]]:
     return endpoint
 
 
+def _has_body(request: Request) -> bool:
+    return "transfer-encoding" in request.headers or request.headers.get("content-length", "0") != "0"
+
+
 async def _body(request: Request) -> bytes:
+    if request.method in ("GET", "HEAD") or not _has_body(request):
+        return b""  # something may have read it, and would make us wait for ever
     body = bytearray()
     chunk = b""
     try:

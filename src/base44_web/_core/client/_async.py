@@ -144,6 +144,13 @@ class AsyncBase44(Opaque):
         """
         return None if self._context.caller.token is None else await identify(self._context.awaiting, self._context)
 
+    def without_user(self) -> Self:
+        """The same client for nobody: the service role without a user.
+
+        For a webhook, or a page behind Basic, whose request has an `Authorization` of its own.
+        """
+        return self._for(self._context.without_user())
+
     def connection(self, connector: str) -> Connection:
         """The connection that a guard fetched for this request. No call is made.
 

@@ -146,6 +146,13 @@ class Base44(Opaque):
         """
         return None if self._context.caller.token is None else run(identify(BLOCKING, self._context))
 
+    def without_user(self) -> Self:
+        """The same client for nobody: the service role without a user.
+
+        For a webhook, or a page behind Basic, whose request has an `Authorization` of its own.
+        """
+        return self._for(self._context.without_user())
+
     def connection(self, connector: str) -> Connection:
         """The connection that a guard fetched for this request. No call is made.
 

@@ -96,6 +96,15 @@ class Engines(Opaque):
         self._made: LRUCache[Settings, Engine] = LRUCache(_MOST)
         self._lock = threading.Lock()
 
+    def probe(self) -> None:
+        """Use what the only app needs once, as the server starts. It waits: not on an event loop.
+
+        Raises:
+            ConfigurationError: the replay store cannot be used.
+        """
+        if self.only is not None and self.only.signature_check is not None:
+            self.only.signature_check.probe()
+
     @property
     def examines(self) -> bool:
         """Whether each request must be looked at before anything else: for its app, or its signature."""

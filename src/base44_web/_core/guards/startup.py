@@ -75,7 +75,7 @@ def _note(view: Any, name: str) -> None:
 
 def connectors_of(view: Any) -> tuple[str, ...]:
     """The connectors that the guards of a view name."""
-    found: object = getattr(view, CONNECTORS, ())
+    found: object = _attribute(view, CONNECTORS)
     return cast(tuple[str, ...], found) if isinstance(found, tuple) else ()
 
 
@@ -153,7 +153,8 @@ def _within(view: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
     for _ in range(_DEPTH):
         further: list[Any] = []
         for each in layer:
-            if each is None or id(each) in seen or len(seen) > _WIDTH:
+            # A proxy asks for a request as soon as it is looked at.
+            if each is None or id(each) in seen or len(seen) > _WIDTH or type(each).__name__ == "LocalProxy":
                 continue
             seen.add(id(each))
             yield each
@@ -168,7 +169,7 @@ def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
     elif isinstance(thing, list | tuple):
         yield from cast(list[Any], thing)
     elif isinstance(thing, dict):
-        yield from cast(dict[str, Any], thing).values()
+        yield from thing.values()  # pyright: ignore[reportUnknownMemberType]
     elif inspect.ismethod(thing):
         yield thing.__self__ if _package(thing.__func__) in frameworks else None
     elif inspect.isfunction(thing):

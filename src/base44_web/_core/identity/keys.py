@@ -26,7 +26,7 @@ _ASYMMETRIC: Final = frozenset(
     ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 )
 _DEVELOPMENT_SECRET: Final = "LOCAL_DEV_SECRET"  # noqa: S105 - published, by the command line tool 0.1.18
-_LEEWAY: Final = 30  # seconds that clocks may differ
+_LEEWAY: Final = 60  # seconds that clocks may differ
 _COOLDOWN: Final = 30.0  # seconds between two fetches of a JWKS
 _COLD: Final = 2.0  # seconds, where there is none yet
 _FRESH: Final = 600.0  # seconds after which a JWKS is fetched again, when next it is needed
@@ -166,13 +166,14 @@ class Keys(Opaque):
     # --- a JWKS that is fetched
 
     def names_key_of(self, token: Token) -> bool:
-        """Whether there is a key under the ID that this token has; keys that were given are all there are."""
-        return self.url is None or token.key_id in self._keys
+        """Whether there is a key for this token; keys that were given are all there are."""
+        return self.url is None or self.key_for(token) is not None
 
     def key_for(self, token: Token) -> Key | None:
-        """The key to verify a token with. One key without an ID is for every token."""
-        only = self._keys.get(None) if len(self._keys) == 1 else None
-        return self._keys.get(token.key_id, only)
+        """The key to verify a token with. An ID is optional (RFC 7517 §4.5) where there is one key only."""
+        if len(self._keys) == 1 and (token.key_id is None or None in self._keys):
+            return next(iter(self._keys.values()))
+        return self._keys.get(token.key_id)
 
     @property
     def stale(self) -> bool:
@@ -213,9 +214,12 @@ class Keys(Opaque):
     def verify(self, token: Token, app_id: str) -> AppUser | AuthenticationError:
         """The user whom the token names, or why it is refused. Claims give no role."""
         settings = self._settings
+        expires = token.expiry
+        if expires is not None and expires + _LEEWAY < self._clock.time():  # a clock that steps back changes nothing
+            return _refused("ExpiredSignatureError.")
         if str((token.header or {}).get("typ", "JWT")).lower() not in ("jwt", "at+jwt"):
             return _refused("It is for another purpose.")
-        if token.expiry is None:
+        if expires is None:
             return _refused("It does not say until when it is valid.")
         key = self.key_for(token)
         if key is None:

@@ -28,6 +28,8 @@ def parse_bearer(values: list[Secret], header: str) -> Parsed:
     if not token:
         # A server strips the space of "Bearer " (RFC 9110 §5.5), which the reference client reads as no token.
         return None
+    if token in ("null", "undefined"):
+        return f'The {header} header says "Bearer {token}": the page has no token, and should send no header.'
     if not is_bearer_token(token):
         return f'The {header} header must be "Bearer <token>": one space, one token.'
     return Secret(token)

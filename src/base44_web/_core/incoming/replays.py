@@ -8,9 +8,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import stat
 import time
 from pathlib import Path
-from typing import Any, Protocol, final
+from typing import Any, Final, Protocol, final
 
 from ...errors import ConfigurationError
 from ..secret import Secret
@@ -19,8 +20,11 @@ from ..secret import Secret
 class ReplayStore(Protocol):
     """Notes what it has not seen yet."""
 
-    def add(self, name: str, seconds: float) -> bool:
+    def add(self, name: str, seconds: float, *, signed: float) -> bool:
         """Note a name for so many seconds; whether it is new. Atomic, among all who share the store.
+
+        What was signed (seconds since 1970) before the store was made is not new: a store that was lost, with a
+        container's temporary folder or a Redis that keeps nothing, has forgotten whether it was here.
 
         Raises:
             Exception: it cannot tell. The request is then refused.
@@ -39,18 +43,21 @@ class SqliteReplays:
         self._path = path
         self._swept = 0.0
 
-    def add(self, name: str, seconds: float) -> bool:
+    def add(self, name: str, seconds: float, *, signed: float) -> bool:
         """As `ReplayStore.add`."""
         import sqlite3
 
         now = time.time()
         with contextlib.closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:
             connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
+            insert = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
+            connection.execute(insert, (_MADE, -now))  # negative: never swept, and no request's end
+            (made,) = connection.execute("SELECT -until FROM seen WHERE name = ?", (_MADE,)).fetchone()
             if now - self._swept > 60:
                 self._swept = now
-                connection.execute("DELETE FROM seen WHERE until < ?", (now,))
-            statement = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
-            return connection.execute(statement, (name, now + seconds)).rowcount == 1
+                connection.execute("DELETE FROM seen WHERE until BETWEEN 0 AND ?", (now,))
+            is_new = connection.execute(insert, (name, now + seconds)).rowcount == 1
+        return is_new and signed >= math.floor(made)
 
 
 @final
@@ -66,9 +73,17 @@ class RedisReplays:
             ) from None
         self._redis: Any = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)  # pyright: ignore[reportUnknownMemberType]
 
-    def add(self, name: str, seconds: float) -> bool:
+    def add(self, name: str, seconds: float, *, signed: float) -> bool:
         """As `ReplayStore.add`."""
-        return bool(self._redis.set(f"base44-web:seen:{name}", 1, nx=True, ex=math.ceil(seconds)))
+        with self._redis.pipeline(transaction=True) as pipeline:
+            pipeline.set(f"base44-web:{_MADE}", time.time(), nx=True)
+            pipeline.get(f"base44-web:{_MADE}")
+            pipeline.set(f"base44-web:seen:{name}", 1, nx=True, ex=math.ceil(seconds))
+            _, made, is_new = pipeline.execute()
+        return bool(is_new) and signed >= math.floor(float(made))
+
+
+_MADE: Final = "replays-made"
 
 
 def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:
@@ -81,12 +96,16 @@ def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:
     folder = Path(tempfile.gettempdir()) / f"base44-web-{_user()}"
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=0o700)
-    if hasattr(os, "getuid") and folder.stat().st_uid != os.getuid():
+    if hasattr(os, "getuid") and not _is_ours_alone(folder.lstat()):
         raise ConfigurationError(
-            f"{folder} belongs to somebody else, who could have requests taken twice: set replay_store "
-            "(BASE44_REPLAY_STORE) to a file of your own."
+            f"{folder} is no folder of this user's alone: somebody else could have requests taken twice. Remove it, or "
+            "set replay_store (BASE44_REPLAY_STORE) to a file of your own."
         )
     return SqliteReplays(str(folder / "replays.sqlite"))
+
+
+def _is_ours_alone(found: os.stat_result) -> bool:
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
 
 
 def _user() -> str:

@@ -40,11 +40,16 @@ class SignatureCheck(Opaque):
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self.max_body = settings.relay_max_body
+        self._store = replay_store(settings.replay_store)
+
+    def probe(self) -> None:
+        """Use the store once, as the server starts. It waits for it: not on an event loop.
+
+        Raises:
+            ConfigurationError: the store cannot be used.
+        """
         try:
-            self._store = replay_store(settings.replay_store)
-            self._store.add("start", 1)
-        except ConfigurationError as error:
-            problem = error.message
+            self._store.add("start", 1, signed=0)
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises
             problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({describe(error)})."
         else:
@@ -93,14 +98,14 @@ class SignatureCheck(Opaque):
         if not hmac.compare_digest(self._signature(incoming, key_id, seconds, nonce, path, query, body), signature):
             raise _refused("its signature is wrong")
         try:
-            is_new = self._store.add(sha256(name.encode()).hexdigest(), 2 * _WINDOW + 60)
+            is_new = self._store.add(sha256(name.encode()).hexdigest(), 2 * _WINDOW + 60, signed=seconds)
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
             logger.error("The replay_store fails, no signed request is let in: %s", describe(error))  # noqa: TRY400
             is_new = None
         if is_new is None:
             raise ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
         if not is_new:
-            raise _refused("this request was here before")
+            raise _refused("this request was here before, or was signed before the replay_store was made")
 
     def _signed_form(self, incoming: Incoming) -> tuple[str, int, str, str]:
         """Key ID, time, nonce and signature."""

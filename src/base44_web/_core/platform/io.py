@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import logging
+import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -20,6 +22,7 @@ from ..transport.pools import Pools, running_loop
 from .queues import SingleFlight
 
 T = TypeVar("T")
+logger = logging.getLogger("base44_web")
 _detached: set[asyncio.Task[Any]] = set()
 
 
@@ -110,6 +113,8 @@ class _Blocking:
     async def send(
         self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
     ) -> PlatformResponse:
+        if _in_event_loop():
+            _warn_of_blocking()
         return pools.blocking.send(request, timeout=timeout, connect_timeout=connect_timeout)
 
     async def sleep(self, seconds: float) -> None:
@@ -138,6 +143,18 @@ def _in_event_loop() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+_warned = [-math.inf]
+
+
+def _warn_of_blocking() -> None:
+    if time.monotonic() - _warned[0] > 60:
+        _warned[0] = time.monotonic()
+        logger.warning(
+            "A blocking call to the platform is made on an event loop's thread, which stands still meanwhile: in async "
+            "code use the awaiting client, request.base44.aio (or AsyncBase44)."
+        )
 
 
 def _begin(call: Callable[[], Awaitable[T]]) -> Callable[[], T | Base44Error]:

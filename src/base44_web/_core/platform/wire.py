@@ -27,7 +27,7 @@ from ..claims import Token
 from ..incoming.caller import Caller
 from ..secret import Secret
 from ..transport.message import PlatformRequest, PlatformResponse
-from ..urls import encode_segment, is_safe_url
+from ..urls import as_browsers_read, encode_segment, is_safe_url
 from ..values import ApiResponse, AppUser, Connection, Method, Phase
 
 T = TypeVar("T")
@@ -213,7 +213,8 @@ def service_token(caller: Caller) -> Secret:
 
 def _service_request(caller: Caller, method: str, path: str, content: bytes = b"") -> PlatformRequest:
     credentials: dict[str, Token | Secret] = {"Authorization": service_token(caller)}
-    if caller.token is not None:
+    # Only a JWT is an app user's: a webhook has an Authorization of its own, and nobody else is to see that.
+    if caller.token is not None and caller.token.claims is not None:
         credentials["on-behalf-of"] = caller.token
     return _request(caller, caller.server_url, method, path, credentials, content)
 
@@ -230,7 +231,7 @@ def _error(response: PlatformResponse, call: Call[Any]) -> Base44Error:
             status=response.status,
             code="redirect",
         )
-    data = response.error_data()
+    data = _blanked(response.error_data(), call.request)
     body = _record(data) or {}
     nested = _record(body.get("error")) or {}
     fallback = f"Request failed with status code {response.status}"
@@ -250,6 +251,28 @@ def _error(response: PlatformResponse, call: Call[Any]) -> Base44Error:
         "retry_after": parse_retry_after(response.headers.get("retry-after")),
     }
     return cls(_text(message), **fields)
+
+
+def _blanked(data: Any, request: PlatformRequest) -> Any:
+    """An error's data without the credentials of the call: gateways and debug pages echo what they were sent."""
+    sent = [value.reveal().removeprefix("Bearer ") for _, value in request.headers if isinstance(value, Secret)]
+    try:
+        return _without(data, [each for each in sent if each])
+    except RecursionError:
+        return None
+
+
+def _without(data: Any, credentials: list[str]) -> Any:
+    if isinstance(data, str):
+        for each in credentials:
+            data = data.replace(each, "[blanked]")
+        return data
+    if isinstance(data, list):
+        return [_without(each, credentials) for each in data]  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(data, dict):
+        found = cast(dict[str, Any], data)
+        return {_without(key, credentials): _without(value, credentials) for key, value in found.items()}
+    return data
 
 
 def _record(data: object) -> dict[str, Any] | None:
@@ -343,9 +366,10 @@ def _read_redirect_url(data: Any) -> Outcome[Secret]:
         )
     if not isinstance(url, str):
         return _invalid("redirect_url is missing or no string")
-    if not is_safe_url(url):
+    address = as_browsers_read(url)
+    if not is_safe_url(address):
         return _invalid("redirect_url is no https address that a browser may be sent to")
-    return Secret(url)
+    return Secret(address)
 
 
 def _read_disconnected(data: Any) -> Outcome[None]:

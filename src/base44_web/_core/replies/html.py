@@ -68,7 +68,8 @@ $sign_in_link
 
 def render(page: Page) -> str:
     """A page as HTML. Its values are text, and escaped here."""
-    values = {key: escape(value) for key, value in page.values.items()}
+    # Half a surrogate, which a record can have, becomes a "?".
+    values = {key: escape(value).encode("utf-8", "replace").decode() for key, value in page.values.items()}
     head = f'<link rel="stylesheet" href="{values["style"]}">' if values["style"] else ""
     if values.get("script"):
         head += f'\n<script type="module" src="{values["script"]}"></script>'

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Final, cast
+from typing import cast
 from urllib.parse import quote
 
 from ...errors import Base44Error, ConfigurationError, MiddlewareMissingError, NotConnectedError
@@ -19,7 +19,6 @@ from .visit import Links, Visit
 logger = logging.getLogger("base44_web")
 
 _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
-MAX_NEXT: Final = 2048  # characters of a path to come back to
 
 
 def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
@@ -36,7 +35,9 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
     if error.about_visitor:
         # A session that cannot be opened would hide every other token for as long as the browser keeps it.
         ended = {"Set-Cookie": clear_cookie()} if error.code == "session_ended" else None
-        return tell(situation_of(error), visit, ended)
+        situation = situation_of(error)
+        logger.info("A request is refused, %s: %s", situation.slug, error)
+        return tell(situation, visit, ended)
     if not guarded:
         return None
     if isinstance(error, ConfigurationError):
@@ -76,7 +77,7 @@ def _not_connected(connector_id: str, visit: Visit) -> Reply:
     connector = visit.settings.connector_name(connector_id)
     connect = visit.links.path("connect", connector) if connector else None
     if visit.navigation and connect is not None:
-        after = quote(visit.here, safe="/") if len(visit.here) <= MAX_NEXT else ""
+        after = quote(visit.after, safe="/")
         return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
     status = visit.links.path("status", connector) if connector else None
     more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
@@ -89,9 +90,17 @@ def tell(
     """A situation as a page for a person, or as a problem for a script."""
     if visit.navigation:
         extra = {**situation.headers, **(headers or {})}
-        sign_in = visit.settings.sign_in_url if situation.status == 401 else None
-        return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in or "")
+        sign_in = sign_in_link(visit) if situation.status == 401 else ""
+        return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in)
     return problem(situation, headers, more)
+
+
+def sign_in_link(visit: Visit) -> str:
+    """Where to sign in, and to come back from; `""` where no `sign_in_url` is set."""
+    url = visit.settings.sign_in_url or ""
+    if not url.startswith("/") or not visit.after:
+        return url  # another site has its own way to send people back
+    return f"{url}{'&' if '?' in url else '?'}next={quote(visit.after, safe='/')}"
 
 
 def message_page(

@@ -49,7 +49,7 @@ def problem(
 
 def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
     """A JSON answer that nobody keeps."""
-    content = json.dumps(document, ensure_ascii=False).encode()
+    content = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")  # half a surrogate becomes a "?"
     return Reply(status, {**private_headers(), "Content-Type": "application/json", **(headers or {})}, content)
 
 

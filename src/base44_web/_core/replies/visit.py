@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol, final
+from typing import Final, Protocol, final
 from urllib.parse import quote
 
 from ..config import Settings
 from ..incoming.request import Incoming
+
+MAX_NEXT: Final = 2048  # characters of a path to come back to
 
 
 def path_and_query(path: str, query: str) -> str:
@@ -47,7 +49,7 @@ class Visit:
         links: where the redirect views are.
         settings: the settings.
         home: the path of the app itself.
-        forms: whether a form that a person submits counts as navigation: in our own views.
+        forms: whether a form that an old browser submits counts as navigation: in our own views.
     """
 
     incoming: Incoming
@@ -60,8 +62,14 @@ class Visit:
     @property
     def navigation(self) -> bool:
         """Whether a person's browser goes to this page, as against a script that fetches it."""
-        methods = ("GET", "HEAD", "POST") if self.forms else ("GET", "HEAD")
-        if self.incoming.websocket or self.incoming.method not in methods:
+        if self.incoming.websocket or self.incoming.method not in ("GET", "HEAD", "POST"):
             return False
         mode = self.incoming.one("sec-fetch-mode")
-        return "text/html" in (self.incoming.one("accept") or "") if mode is None else mode == "navigate"
+        if mode is not None:
+            return mode == "navigate"  # with POST: a form that somebody submits
+        return (self.forms or self.incoming.method != "POST") and "text/html" in (self.incoming.one("accept") or "")
+
+    @property
+    def after(self) -> str:
+        """Where to come back to: this page, if one can go to it."""
+        return self.here if self.incoming.method in ("GET", "HEAD") and len(self.here) <= MAX_NEXT else ""

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import Base44Error
 from .deadline import Deadline
-from .exchange import Body, failure, refusal, timeouts
+from .exchange import Body, drop_if_surplus, failure, refusal, timeouts
 from .httpx_clients import library_of, without_cookies
 from .message import PlatformRequest, PlatformResponse
 
@@ -61,6 +61,7 @@ class HttpxTransport:
                         refused = refusal(answer.headers, len(body))
                         if refused is not None:
                             return refused
+                    drop_if_surplus(answer.stream)
                 finally:
                     answer.close()
             headers = {name.lower(): value for name, value in answer.headers.items()}

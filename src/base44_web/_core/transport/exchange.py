@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -34,6 +35,41 @@ class Body(Opaque):
     def octets(self) -> bytes:
         """What came in."""
         return bytes(self._octets)
+
+
+class _NoHeaders(logging.Filter):
+    """At level DEBUG hpack logs each header of HTTP/2, and httpcore the headers of each answer: credentials, too."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return record.levelno > logging.DEBUG or not (
+            record.name.startswith("hpack") or "receive_response_headers" in str(record.msg)
+        )
+
+
+_no_headers = _NoHeaders()
+
+
+def hide_headers_in_logs() -> None:
+    """Keep headers out of the debug logs of the libraries below."""
+    for core in ("httpcore", "httpcore2"):
+        for part in ("http11", "http2", "proxy"):
+            logging.getLogger(f"{core}.{part}").addFilter(_no_headers)
+    for name in ("hpack.hpack", "hpack.table"):
+        logging.getLogger(name).addFilter(_no_headers)
+
+
+def drop_if_surplus(stream: object) -> None:
+    """Have a connection closed after its answer if octets are left over, which would be the next caller's answer.
+
+    Neither httpcore nor httpx looks (httpcore2 2.16, httpcore 1.0). The way to h11's buffer is through private
+    attributes; `tests/core/test_surplus.py` pins it for each library.
+    """
+    found: Any = stream
+    for name in ("_stream", "_httpcore_stream", "_stream", "_connection"):
+        found = getattr(found, name, found)
+    h11 = getattr(found, "_h11_state", None)
+    if h11 is not None and h11.trailing_data[0]:
+        h11.send_failed()  # a connection in this state is not used again
 
 
 def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:

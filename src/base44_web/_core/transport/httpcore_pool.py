@@ -15,7 +15,7 @@ from urllib.request import getproxies, proxy_bypass
 from ...errors import Base44Error, ConfigurationError
 from ..urls import is_loopback
 from .deadline import BoundedBackend, Deadline
-from .exchange import Body, failure, refusal, timeouts
+from .exchange import Body, drop_if_surplus, failure, hide_headers_in_logs, refusal, timeouts
 from .message import PlatformRequest, PlatformResponse
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class HttpcoreTransport:
     """Implements `Transport`; one pool for direct connections, and one for each proxy of the environment."""
 
     def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
+        hide_headers_in_logs()
         self._tls = tls
         self._lock = threading.Lock()
         self._pools: dict[str, httpcore2.ConnectionPool] = {}
@@ -76,6 +77,7 @@ class HttpcoreTransport:
                     refused = refusal(headers, len(body))
                     if refused is not None:
                         return refused
+                drop_if_surplus(answer.stream)
             return PlatformResponse(answer.status, headers, body.octets())
         except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
             return failure(error, request, timeout)

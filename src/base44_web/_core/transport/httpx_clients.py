@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -14,6 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
 from ...errors import ConfigurationError
+from .exchange import hide_headers_in_logs
 from .protocol import AsyncTransport, Transport, TransportFactory
 
 if TYPE_CHECKING:
@@ -162,16 +162,6 @@ def library_of(client: object) -> ModuleType:
     )
 
 
-class _NoHeaders(logging.Filter):
-    """hpack, which encodes the headers of HTTP/2, logs each of them at level DEBUG."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        return record.levelno > logging.DEBUG
-
-
-_no_headers = _NoHeaders()
-
-
 def without_cookies(client: Any) -> Any:
     """The same client, on the same connections, with a cookie jar that takes nothing; its headers are not logged.
 
@@ -179,8 +169,7 @@ def without_cookies(client: Any) -> Any:
     """
     from http.cookiejar import CookieJar, DefaultCookiePolicy
 
-    for name in ("hpack.hpack", "hpack.table"):
-        logging.getLogger(name).addFilter(_no_headers)
+    hide_headers_in_logs()
     twin = copy.copy(client)
     twin.cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
     return twin

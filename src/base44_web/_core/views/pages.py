@@ -8,7 +8,7 @@ from urllib.parse import quote
 from ..catalogue import SERVICES
 from ..config import Settings
 from ..incoming.cookies import reads_cookies
-from ..replies.refuse import asset, message_page, tell
+from ..replies.refuse import asset, message_page, sign_in_link, tell
 from ..replies.reply import Page, Reply, page_reply, private_headers
 from ..replies.situations import OTHER_USER
 from ..secret import Secret
@@ -29,7 +29,7 @@ def connect_page(asked: ViewRequest, user: AppUser | None, *, connected: bool, p
     """The page with one button. Without a user, its script looks for the token that the Base44 client keeps."""
     visit, links, name = asked.visit, asked.visit.links, asked.connector
     service = service_name(visit.settings, name)
-    sign_in = visit.settings.sign_in_url or ""
+    sign_in = sign_in_link(visit)
     values = {
         "title": f"{service} is connected" if connected else f"Connect {service}",
         "service": service,

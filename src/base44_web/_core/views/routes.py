@@ -10,10 +10,10 @@ from typing import Any, Final, cast, final
 from urllib.parse import parse_qs
 
 from ..replies.assets import FILES
-from ..replies.refuse import MAX_NEXT, tell
+from ..replies.refuse import tell
 from ..replies.reply import Reply
 from ..replies.situations import NO_METHOD, NO_SESSION, TOO_LARGE, UNKNOWN_CONNECTOR
-from ..replies.visit import Visit, quoted
+from ..replies.visit import MAX_NEXT, Visit, quoted
 from ..secret import Opaque
 from ..values import AppUser
 

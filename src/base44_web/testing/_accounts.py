@@ -137,7 +137,7 @@ class Accounts:
         if row["expires"] < time.time():
             return exception(400, "Verification code has expired")
         self._state.one("DELETE FROM registrations WHERE email = ?", email)
-        record = new_record(email, self._identity.app_id, full_name=email.partition("@")[0])
+        record = new_record(email, app_id=self._identity.app_id, full_name=email.partition("@")[0])
         self._state.add_user(email, row["password"], record, [])
         text = "Email verified successfully. You are now logged in."
         token = self._identity.sign(email)

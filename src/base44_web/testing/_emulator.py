@@ -128,7 +128,8 @@ class Emulator:
     ) -> AppUser:
         """An app user who can sign in; `fields` go into their record. `events` are titles in their calendar."""
         first = full_name.partition(" ")[0] or email.partition("@")[0].title()
-        record = new_record(email, self.app_id, full_name=full_name, role=role, **fields)
+        own = {"app_id": self.app_id, "full_name": full_name, "role": role}
+        record = new_record(email, **{**own, **fields})
         titles = [f"{first}'s stand-up", f"{first} meets the team"] if events is None else events
         day = time.strftime("%Y-%m-%d", time.gmtime())
         calendar = [

@@ -22,7 +22,7 @@ _DEV_SECRET = "LOCAL_DEV_SECRET".ljust(32, "\0")
 _DEV_SERVICE = "server@server.com"
 
 
-def new_record(email: str, app_id: str, **fields: Any) -> dict[str, Any]:
+def new_record(email: str, *, app_id: str, **fields: Any) -> dict[str, Any]:
     """An app user's record (`User` in the reference client's dist/modules/auth.types.d.ts)."""
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000000", time.gmtime())
     return {
@@ -77,7 +77,7 @@ class Identity:
         if not self.dev:
             return dict(record)
         shown = {name: value for name, value in record.items() if name != "app_id"}
-        return {**shown, "disabled": record["disabled"] or None, "collaborator_role": "editor"}
+        return {**shown, "disabled": record.get("disabled") or None, "collaborator_role": "editor"}
 
     def refuse_user(self, header: str | None) -> Reply:
         """The answer to a token that is nobody's."""

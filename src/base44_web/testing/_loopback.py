@@ -43,13 +43,15 @@ def with_token(url: str, token: str) -> str:
 
 
 def cors(origin: str | None, asked_for: str | None) -> dict[str, str]:
-    """What lets pages of this machine read an answer, credentials included; others get nothing.
+    """What lets pages of this machine read an answer, credentials included; pages of others get nothing.
 
     Args:
         origin: the request's `Origin`.
         asked_for: its `Access-Control-Request-Headers`: with credentials, `*` is no wildcard.
     """
-    if origin is None or not is_loopback_origin(origin):
+    if origin is None:  # no page of another origin asks
+        return {"access-control-allow-origin": "*", "vary": "origin"}
+    if not is_loopback_origin(origin):
         return {"vary": "origin"}
     return {
         "access-control-allow-origin": origin,

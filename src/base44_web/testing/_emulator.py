@@ -258,7 +258,8 @@ class Emulator:
         host = request.header("host") or ""
         base = origin or (f"http://{host}" if is_loopback(host) else "http://127.0.0.1")
         status, headers, body = self._route(request, base)
-        shared = cors(request.header("origin"), request.header("access-control-request-headers"))
+        asked_for = request.header("access-control-request-headers")
+        shared = cors(request.header("origin"), asked_for, dev=self._identity.dev)
         headers = {**shared, "cache-control": "no-store", **headers}
         headers |= {name.lower(): value for name, value in fault.headers.items()}
         return Answer(
@@ -339,6 +340,8 @@ class Emulator:
                 return self._accounts.me(request)
             case "GET" | "POST", ["auth", "sso", "login"]:
                 return self._sign_in.answer(request, query, base, "sso")
+            case _, ["auth", "sso", *_]:
+                return not_emulated("Tokens of single sign-on are")
             case "POST", ["analytics", "track", "batch"]:
                 return track(request)
             case _, ["functions", _, *_]:

@@ -6,6 +6,7 @@ import re
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 _HOST = re.compile(r"(([a-z0-9-]+\.)*localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])(:\d{1,5})?", re.IGNORECASE)
+_LOCALHOST = re.compile(r"http://localhost(:\d+)?")
 _PLAIN = re.compile(r"[!-\[\]-~]*")  # printable ASCII, no blanks and no backslash: read alike by browsers and by us
 
 
@@ -42,16 +43,17 @@ def with_token(url: str, token: str) -> str:
     return urlunsplit(parts._replace(query=urlencode([*query, ("access_token", token)])))
 
 
-def cors(origin: str | None, asked_for: str | None) -> dict[str, str]:
+def cors(origin: str | None, asked_for: str | None, *, dev: bool) -> dict[str, str]:
     """What lets pages of this machine read an answer, credentials included; pages of others get nothing.
 
     Args:
         origin: the request's `Origin`.
         asked_for: its `Access-Control-Request-Headers`: with credentials, `*` is no wildcard.
+        dev: as `base44 dev`, which knows this machine by the name `localhost` alone (dev-server/main.ts).
     """
     if origin is None:  # no page of another origin asks
         return {"access-control-allow-origin": "*", "vary": "origin"}
-    if not is_loopback_origin(origin):
+    if not is_loopback_origin(origin) or (dev and not _LOCALHOST.fullmatch(origin)):
         return {"vary": "origin"}
     return {
         "access-control-allow-origin": origin,

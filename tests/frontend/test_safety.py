@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx2
 import pytest
 
-from base44_web.testing import CALENDAR_ID, Emulator, Recorded
+from base44_web.testing import CALENDAR_ID, Emulator, Fault, Recorded
 from base44_web.testing._loopback import destination, is_loopback, is_loopback_origin, with_token
 
 BASE = "http://127.0.0.1:4410"
@@ -160,3 +160,11 @@ def test_sockets_that_are_none(platform: str, emulator: Emulator) -> None:
     path = f"{platform}/ws-user-apps/socket.io/?EIO=4&transport="
     assert httpx2.get(path + "polling").json()["message"] == "Transport unknown"
     assert httpx2.get(path + "websocket", headers={"upgrade": "websocket"}).status_code == 400
+    socket = {"upgrade": "websocket", "connection": "Upgrade", "sec-websocket-key": "x"}
+    emulator.fault(Fault(drop="before"))
+    with pytest.raises(httpx2.RemoteProtocolError):
+        httpx2.get(path + "websocket", headers=socket)
+    emulator.fault(Fault(status=503))
+    assert httpx2.get(path + "websocket", headers=socket).status_code == 503
+    emulator.fault(Fault(delay=0.05))
+    assert httpx2.get(path + "websocket", headers=socket).status_code == 101

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 
 import h11
 
-from ._faults import Answer, Fault, Recorded
+from ._faults import Answer, Recorded
 from ._loopback import is_loopback
 from ._realtime import refuse
 
@@ -104,7 +104,8 @@ class Server:
             if request is None:
                 return
             answer = await loop.run_in_executor(self._threads, self._answer, request)
-            if answer.status == 101 and answer.fault == Fault():
+            if answer.status == 101 and answer.fault.raw is None and answer.fault.drop != "before":
+                await asyncio.sleep(answer.fault.delay)
                 await self._switch(protocol, reader, writer, answer)
                 return
             if not await _write(protocol, writer, request, answer):

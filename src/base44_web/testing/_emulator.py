@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import fnmatch
-import json
-import re
-import secrets
 import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
-import jwt
-
 from .._core.values import AppUser
+from . import _realtime
+from ._accounts import Accounts
+from ._connections import Connections
 from ._faults import Answer, Fault, Recorded
+from ._frontend import Folder, app_logs, public_settings, track
+from ._functions import Functions
+from ._identity import TOKEN_LIFETIME, Identity, Mode, new_record
+from ._loopback import cors, is_loopback
+from ._management import Management
 from ._provider import Provider
-from ._replies import HTML, Reply, detail, json_reply
+from ._replies import HTML, Reply, detail, not_emulated
+from ._sign_in import SignIn, logout
 from ._state import State
 from ._transport import InProcess
 
 CALENDAR_ID = "69e6a1c2d3f4b5a697886950"  # the demo's app-user connector
 WORKSPACE_ID = "70a1b2c3d4e5f60718293a4b"
 _PASSWORD = "correct horse"  # noqa: S105 - the demo users'; the emulator binds loopback only
-_TOKEN_LIFETIME = 360 * 24 * 3600  # seconds; the local dev server's
 _LINK_LIFETIME = 600  # seconds; documented for shared connectors
-_LOOPBACK_HOST = re.compile(r"(localhost|127\.\d+\.\d+\.\d+|\[::1\])(:\d{1,5})?")
 
 
 class _Ordered(NamedTuple):
@@ -43,9 +46,10 @@ class Emulator:
     Args:
         state: where to keep it: `":memory:"`, or the path of a SQLite file that survives a restart.
         app_id: the app's ID.
+        mode: `"dev"` answers sign-in and `User/me` as the local server of Base44's command line tool does: records
+            without `app_id`, tokens signed with its published secret and never checked.
 
     Attributes:
-        service_token: the app's service token, random.
         requests: what it was sent, oldest first.
         page: an app's page that it hosts at its root, or `None`.
 
@@ -57,21 +61,26 @@ class Emulator:
     ```
     """
 
-    def __init__(self, state: str = ":memory:", *, app_id: str = "demo-app") -> None:
+    def __init__(self, state: str = ":memory:", *, app_id: str = "demo-app", mode: Mode = "platform") -> None:
         self._state = State(state)
         self.app_id = self._state.setting("app_id", app_id)
-        self.service_token = self._state.setting("service_token", f"service-{secrets.token_urlsafe(24)}")
-        self._jwt_secret = self._state.setting("jwt_secret", secrets.token_urlsafe(48))
         self.requests: list[Recorded] = []
         self.page: bytes | None = None
+        self._identity = Identity(self._state, self.app_id, mode)
+        self._accounts = Accounts(self._state, self._identity)
+        self._connections = Connections(self._state, self._identity)
+        self._functions = Functions(self._identity)
+        self._management = Management(self._state)
         self._provider = Provider(self._state)
+        self._sign_in = SignIn(self._state, self._identity)
+        self._folders: dict[tuple[str, ...], Folder] = {}
         self._faults: list[_Ordered] = []
         self._lock = threading.Lock()
 
     @classmethod
-    def demo(cls, state: str = ":memory:") -> Self:
+    def demo(cls, state: str = ":memory:", *, mode: Mode = "platform") -> Self:
         """One with two users, a calendar each can connect, shared Slack, a workspace connector and metered X."""
-        self = cls(state)
+        self = cls(state, mode=mode)
         if self._state.one("SELECT 1 FROM users") is None:
             self.add_user("ada@example.com", full_name="Ada Lovelace", password=_PASSWORD)
             self.add_user("grace@example.com", full_name="Grace Hopper", password=_PASSWORD)
@@ -91,6 +100,20 @@ class Emulator:
         """Close the state."""
         self._state.close()
 
+    @property
+    def service_token(self) -> str:
+        """The app's service token."""
+        return self._identity.service_token
+
+    @service_token.setter
+    def service_token(self, token: str) -> None:
+        self._identity.service_token = token
+
+    @property
+    def api_key(self) -> str:
+        """What Base44's command line tool signs in with here: `BASE44_API_KEY`, beside `BASE44_API_URL`."""
+        return self._identity.api_key
+
     # --- setting up
 
     def add_user(
@@ -105,10 +128,8 @@ class Emulator:
     ) -> AppUser:
         """An app user who can sign in; `fields` go into their record. `events` are titles in their calendar."""
         first = full_name.partition(" ")[0] or email.partition("@")[0].title()
-        record = {
-            "id": secrets.token_hex(12), "email": email, "full_name": full_name, "role": role, "is_verified": True,
-            "app_id": self.app_id, "is_service": False, "disabled": False, **fields,
-        }  # fmt: skip
+        own = {"app_id": self.app_id, "full_name": full_name, "role": role}
+        record = new_record(email, **{**own, **fields})
         titles = [f"{first}'s stand-up", f"{first} meets the team"] if events is None else events
         day = time.strftime("%Y-%m-%d", time.gmtime())
         calendar = [
@@ -117,7 +138,7 @@ class Emulator:
         self._state.add_user(email, password, record, calendar)
         return AppUser.from_record(record)
 
-    def sign_in(self, user: AppUser, *, lifetime: float = _TOKEN_LIFETIME, **claims: Any) -> str:
+    def sign_in(self, user: AppUser, *, lifetime: float = TOKEN_LIFETIME, **claims: Any) -> str:
         """A JWT of a user, as the local dev server makes them: HS256, `sub` is the email.
 
         Args:
@@ -125,9 +146,40 @@ class Emulator:
             lifetime: seconds until it expires; negative for one that has expired.
             claims: put in their place or added.
         """
-        now = int(time.time())
-        payload = {"sub": user.email, "iat": now, "exp": now + int(lifetime), **claims}
-        return jwt.encode(payload, self._jwt_secret, algorithm="HS256")  # pyright: ignore[reportUnknownMemberType]
+        assert user.email is not None
+        return self._identity.sign(user.email, lifetime, claims)
+
+    def remove_user(self, user: AppUser) -> None:
+        """Remove a user, with what they connected; their tokens outlive them."""
+        self._state.remove_user(user.id)
+
+    def verification_code(self, email: str) -> str | None:
+        """The code that the platform would have sent to who registers with this address."""
+        row = self._state.one("SELECT code FROM registrations WHERE email = ?", email)
+        return None if row is None else row["code"]
+
+    def reset_token(self, email: str) -> str | None:
+        """The token that the platform would have sent to who forgot their password."""
+        row = self._state.one("SELECT token FROM resets WHERE email = ?", email)
+        return None if row is None else str(row["token"])
+
+    def host(self, folder: str | Path, at: str = "/") -> None:
+        """Host a built front end, as the platform hosts apps.
+
+        Args:
+            folder: what a build made, such as `dist`, with an `index.html` for every path that is no file.
+            at: the path that the front end was built for (`base` in Vite).
+        """
+        self._folders[tuple(part for part in at.split("/") if part)] = Folder(Path(folder))
+
+    def add_function(self, name: str, origin: str) -> None:
+        """Pass calls of a backend function on to a server, with the headers that the platform sets.
+
+        Args:
+            name: the function's name.
+            origin: where a server stands in for it; it is asked at `/functions/<name>`, in dev mode at `/<name>`.
+        """
+        self._functions.add(name, origin)
 
     def add_app_user_connector(
         self, connector_id: str, integration_type: str = "googlecalendar", *, config: Mapping[str, str] | None = None
@@ -204,9 +256,11 @@ class Emulator:
             self.requests.append(request)
             fault = self._take_fault(request)
         host = request.header("host") or ""
-        base = origin or (f"http://{host}" if _LOOPBACK_HOST.fullmatch(host) else "http://127.0.0.1")
+        base = origin or (f"http://{host}" if is_loopback(host) else "http://127.0.0.1")
         status, headers, body = self._route(request, base)
-        headers = {"access-control-allow-origin": "*", "cache-control": "no-store", **headers}
+        asked_for = request.header("access-control-request-headers")
+        shared = cors(request.header("origin"), asked_for, dev=self._identity.dev)
+        headers = {**shared, "cache-control": "no-store", **headers}
         headers |= {name.lower(): value for name, value in fault.headers.items()}
         return Answer(
             status if fault.status is None else fault.status,
@@ -228,138 +282,84 @@ class Emulator:
 
     def _route(self, request: Recorded, base: str) -> Reply:
         if request.method == "OPTIONS":
-            allow = {"access-control-allow-headers": "*, authorization", "access-control-allow-methods": "*"}
-            return 204, allow, b""
+            return 204, {}, b""
         parts = urlsplit(request.target)
         segments = [unquote(segment) for segment in parts.path.split("/")[1:]]
         query = {name: values[0] for name, values in parse_qs(parts.query).items()}
         match request.method, segments:
-            case _, ["api", "apps", app, *rest] if app == self.app_id:
-                return self._app(request, rest, base)
-            case "GET", [""] if self.page is not None:
-                return 200, HTML, self.page
-            case "GET", ["api", "external-auth", "callback"]:
-                return self._provider.callback(query)
+            case _, ["api" | "functions" | "ws-user-apps", *_]:
+                return self._api(request, segments, query, base)
+            case "GET" | "POST", ["login"]:
+                return self._sign_in.answer(request, query, base)
             case "GET" | "POST", ["provider", "consent"]:
                 return self._provider.consent(request, query, base)
             case "GET", ["provider", "calendar", "v3", "calendars", "primary", "events"]:
                 return self._provider.events(request)
             case "GET", ["provider", "slack", "api", "auth.test"]:
                 return self._provider.slack(request)
+            case "GET", [""] if self.page is not None:
+                return 200, HTML, self.page
+            case "GET" | "HEAD", _:
+                return self._hosted(request, segments)
             case _:
                 return detail(404, "Not Found")
 
-    def _app(self, request: Recorded, path: list[str], base: str) -> Reply:
+    def _hosted(self, request: Recorded, path: list[str]) -> Reply:
+        for mount in sorted(self._folders, key=len, reverse=True):
+            if tuple(path[: len(mount)]) == mount:
+                return self._folders[mount].answer(request, path[len(mount) :])
+        # Browsers ask for it whatever a page says.
+        return (204, {}, b"") if path == ["favicon.ico"] else detail(404, "Not Found")
+
+    def _api(self, request: Recorded, path: list[str], query: Mapping[str, str], base: str) -> Reply:
         match request.method, path:
-            case "POST", ["auth", "login"]:
-                return self._login(request)
-            case "GET", ["entities", "User", "me"]:
-                user = self._user(request.header("authorization"))
-                return detail(401, "Unauthorized") if user is None else json_reply(200, user)
-            case "GET", ["external-auth", "tokens", "connectors", connector]:
-                return self._refuse_service(request) or self._token("workspace", connector)
-            case "GET", ["external-auth", "tokens", connector]:
-                return self._refuse_service(request) or self._shared_token(connector)
-            case "GET", ["app-user-auth", "connectors", connector, "token"]:
-                return self._refuse_service(request) or self._app_user_token(request, connector)
-            case "POST", ["connectors", connector, "call"]:
-                return self._refuse_service(request) or self._call(request, connector)
-            case "POST", ["app-user-auth", "connectors", connector, "initiate"]:
-                return self._initiate(request, connector, base)
-            case "DELETE", ["app-user-auth", "connectors", connector]:
-                return self._disconnect(request, connector)
+            case _, ["api", "apps", app, *rest] if app == self.app_id:
+                return self._app(request, rest, query, base)
+            case "GET" | "POST", ["api", "apps", "auth", "login"]:
+                return self._sign_in.answer(request, query, base, "google")
+            case "GET" | "POST", ["api", "apps", "auth", provider, "login"]:
+                return self._sign_in.answer(request, query, base, provider)
+            case "GET", ["api", "apps", "auth", "logout"]:
+                return logout(query, base)
+            case "GET", ["api", "apps", "public", "prod", "public-settings", "by-id", app]:
+                return public_settings(app, self.app_id)
+            case _, ["api", "app-logs", app, *rest] if app == self.app_id:
+                return app_logs(request, rest)
+            case _, ["functions", _, *_] | ["api", "functions", _, *_]:
+                return self._functions.answer(request, base)
+            case "GET", ["ws-user-apps", "socket.io", ""]:
+                return _realtime.answer(request)
+            case "GET", ["api", "external-auth", "callback"]:
+                return self._provider.callback(query)
             case _:
                 return detail(404, "Not Found")
 
-    # --- who is asking
+    def _app(self, request: Recorded, path: list[str], query: Mapping[str, str], base: str) -> Reply:
+        match request.method, path:
+            case "GET" | "PUT", ["entities", "User", "me"]:
+                return self._accounts.me(request)
+            case "GET" | "POST", ["auth", "sso", "login"]:
+                return self._sign_in.answer(request, query, base, "sso")
+            case _, ["auth", "sso", *_]:
+                return not_emulated("Tokens of single sign-on are")
+            case "POST", ["analytics", "track", "batch"]:
+                return track(request)
+            case _, ["functions", _, *_]:
+                return self._functions.answer(request, base)
+            case _, ["actors", *_]:
+                # 404 is an answer after which the reference client gives up (dist/modules/actors.js).
+                return not_emulated("Actors are", 404)
+            case _, ["entities" | "integration-endpoints" | "integrations" | "agents" | "ai" | "users" | "runtime", *_]:
+                return not_emulated(f"{path[0].capitalize()} are")
+            case _:
+                return (
+                    self._connections.answer(request, path, base, link_lifetime=_LINK_LIFETIME)
+                    or (self._accounts.answer(request, path[1:]) if path[:1] == ["auth"] else None)
+                    or self._tool(request, path, query, base)
+                )
 
-    def _user(self, header: str | None) -> dict[str, Any] | None:
-        try:
-            claims = jwt.decode(  # pyright: ignore[reportUnknownMemberType]
-                (header or "").removeprefix("Bearer "), self._jwt_secret, algorithms=["HS256"]
-            )
-        except jwt.InvalidTokenError:
-            return None
-        row = self._state.one("SELECT record FROM users WHERE email = ?", claims.get("sub"))
-        return None if row is None else json.loads(row["record"])
-
-    def _refuse_service(self, request: Recorded) -> Reply | None:
-        header = request.header("authorization")
-        if header is not None and secrets.compare_digest(header.encode(), f"Bearer {self.service_token}".encode()):
-            return None
-        if self._user(header) is not None:
-            return detail(403, "This endpoint is only accessible to service tokens")
-        return detail(401, "Unauthorized")
-
-    def _login(self, request: Recorded) -> Reply:
-        try:
-            given = json.loads(request.body)
-            row = self._state.one("SELECT * FROM users WHERE email = ?", str(given["email"]))
-            password = str(given["password"])
-        except (ValueError, KeyError, TypeError):
-            return json_reply(422, {"detail": [{"loc": ["body"], "msg": "email and password are required"}]})
-        if row is None or not secrets.compare_digest(password.encode(), row["password"].encode()):
-            return detail(401, "Invalid email or password")
-        record = json.loads(row["record"])
-        return json_reply(200, {"access_token": self.sign_in(AppUser.from_record(record)), "user": record})
-
-    # --- connections
-
-    def _token(self, kind: str, connector: str, owner: str = "") -> Reply:
-        row = self._state.connection(kind, connector, owner)
-        if row is None:
-            return json_reply(404, {"detail": "Connector connection not found", "code": "NOT_FOUND"})
-        body = {"access_token": row["token"], "integration_type": row["integration_type"]}
-        return json_reply(200, body | ({"connection_config": json.loads(row["config"])} if row["config"] else {}))
-
-    def _shared_token(self, connector: str) -> Reply:
-        if self._state.connector("metered", connector) is not None:
-            body = {"detail": "This connector is metered: call it through the proxy"}
-            return json_reply(403, body, {"x-base44-connector-error": "metered_connector_requires_proxy"})
-        return self._token("shared", connector)
-
-    def _app_user_token(self, request: Recorded, connector: str) -> Reply:
-        user = self._user(request.header("on-behalf-of"))
-        return detail(401, "Unauthorized") if user is None else self._token("app_user", connector, user["id"])
-
-    def _initiate(self, request: Recorded, connector: str, base: str) -> Reply:
-        user = self._user(request.header("authorization"))
-        if user is None:
-            return detail(401, "Unauthorized")
-        if self._state.connector("app_user", connector) is None:
-            return json_reply(404, {"detail": "Connector authorization not configured", "code": "NOT_FOUND"})
-        row = self._state.connection("app_user", connector, user["id"])
-        if row is not None:
-            return json_reply(200, {"redirect_url": None, "connection_id": row["id"], "already_authorized": True})
-        state = self._state.start_flow(connector, user["id"], _LINK_LIFETIME)
-        body = {"connection_id": secrets.token_hex(12), "already_authorized": False}
-        return json_reply(200, {"redirect_url": f"{base}/provider/consent?state={state}", **body})
-
-    def _disconnect(self, request: Recorded, connector: str) -> Reply:
-        user = self._user(request.header("authorization"))
-        if user is None:
-            return detail(401, "Unauthorized")
-        if self._state.connection("app_user", connector, user["id"]) is None:
-            return detail(404, "No active connection found for this connector")
-        self._state.disconnect("app_user", connector, user["id"])
-        return json_reply(200, {"status": "disconnected", "connector_id": connector})
-
-    def _call(self, request: Recorded, connector: str) -> Reply:
-        if self._state.connector("metered", connector) is None:
-            return json_reply(404, {"detail": "Connector proxy not configured", "code": "NOT_FOUND"})
-        left = int(self._state.setting("credits", "0"))
-        if left <= 0:
-            reason = {"reason": "integration_credits_limit_reached"}
-            return json_reply(402, {"message": "The workspace has no integration credits left", "extra_data": reason})
-        self._state.change_setting("credits", str(left - 1))
-        call = json.loads(request.body)
-        # The provider behind the proxy: one user, and posts that are echoed.
-        known = {("GET", "/2/users/me"): {"data": {"username": "example"}}, ("POST", "/2/tweets"): call["body"]}
-        data = known.get((call["method"], call["path"]))
-        status = 404 if data is None else 200 if call["method"] == "GET" else 201
-        body = {
-            "success": status < 300, "phase": "responded", "status_code": status,
-            "data": {"title": "Not Found"} if data is None else data, "data_base64": None, "content_type": None,
-            "headers": {"x-rate-limit-remaining": str(left - 1)}, "credits_charged": 1,
-        }  # fmt: skip
-        return json_reply(200, body)
+    def _tool(self, request: Recorded, path: list[str], query: Mapping[str, str], base: str) -> Reply:
+        if path[:1] not in (["external-auth"], ["payments"]):
+            return detail(404, "Not Found")
+        refused = self._identity.refuse_tool(request)
+        return refused or self._management.answer(request, path, query, base) or detail(404, "Not Found")

@@ -1,7 +1,8 @@
-"""The provider's consent page and the platform's callback page."""
+"""The pages that people see: consent, callback, sign-in."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 
 _STYLE = (
@@ -38,3 +39,35 @@ def callback_page(*, connected: bool) -> bytes:
     if connected:
         return message_page("Connected", "You can close this window.")
     return message_page("Not connected", "Access was refused. You can close this window.")
+
+
+def sign_in_page(users: Sequence[tuple[str, str]], provider: str | None, *, failed: bool) -> bytes:
+    """Users to continue as; with no provider also an address and a password."""
+    buttons = "".join(
+        f'<p><button name="user" value="{escape(identifier)}">Continue as {escape(name)}</button></p>'
+        for identifier, name in users
+    )
+    title = "Sign in" if provider is None else f"Sign in with {provider.capitalize()}"
+    by_address = (
+        '<form method="post"><p><label>Email <input name="email" type="email" required></label></p>'
+        '<p><label>Password <input name="password" type="password" required></label></p>'
+        "<button>Sign in</button></form>"
+    )
+    return _page(
+        title,
+        ('<p role="alert">That is no user with this password.</p>' if failed else "")
+        + "<p>(This page stands in for the platform's.)</p>"
+        + f'<form method="post">{buttons}</form>'
+        + (by_address if provider is None else ""),
+    )
+
+
+def popup_page(token: str, origin: str) -> bytes:
+    """Hands a token to the page that opened this window, if it is of that origin; that page closes the window."""
+    return _page(
+        "Signed in",
+        "<p>You can close this window.</p>"
+        f'<script data-token="{escape(token)}" data-origin="{escape(origin)}">'
+        "const { token, origin } = document.currentScript.dataset;"
+        "opener?.postMessage({ access_token: token, is_new_user: false }, origin);</script>",
+    )

@@ -24,10 +24,11 @@ class Provider:
         flow = self._state.flow(query.get("state", ""))
         if flow is None:
             return 400, HTML, message_page("This link has expired", "Go back to the app and start again.")
-        connector = self._state.connector("app_user", flow["connector"])
-        user = self._state.one("SELECT record FROM users WHERE id = ?", flow["owner"])
-        if request.method == "GET" and connector is not None and user is not None:
-            return 200, HTML, consent_page(connector["integration_type"], json.loads(user["record"])["email"])
+        connector = self._state.connector(_kind(flow), flow["connector"])
+        user = self._state.one("SELECT email FROM users WHERE id = ?", flow["owner"])
+        whose = "the whole app" if user is None else user["email"]
+        if request.method == "GET" and connector is not None and (user is not None or not flow["owner"]):
+            return 200, HTML, consent_page(connector["integration_type"], whose)
         approved = parse_qs(request.body.decode("utf-8", "replace")).get("answer") == ["approve"]
         outcome = f"code={self._state.approve_flow(flow['state'])}" if approved else "error=access_denied"
         return 303, {"location": f"{base}/api/external-auth/callback?state={flow['state']}&{outcome}"}, b""
@@ -38,7 +39,7 @@ class Provider:
             return 400, HTML, message_page("This link has expired", "Go back to the app and start again.")
         connected = flow["code"] is not None and secrets.compare_digest(flow["code"], query.get("code", ""))
         if connected:
-            self._state.connect("app_user", flow["connector"], flow["owner"])
+            self._state.connect(_kind(flow), flow["connector"], flow["owner"])
         return 200, HTML, callback_page(connected=connected)
 
     def _live(self, request: Recorded, kind: str) -> Any:
@@ -61,3 +62,8 @@ class Provider:
         if self._live(request, "shared") is None:
             return json_reply(200, {"ok": False, "error": "invalid_auth"})
         return json_reply(200, {"ok": True, "team": "Example", "user": "app"})
+
+
+def _kind(flow: Any) -> str:
+    """A flow with no owner connects a shared connector."""
+    return "app_user" if flow["owner"] else "shared"

@@ -10,11 +10,14 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Self
 
 import h11
 
 from ._faults import Answer, Recorded
+from ._loopback import is_loopback
+from ._realtime import refuse
 
 if TYPE_CHECKING:
     from ._emulator import Emulator
@@ -32,6 +35,8 @@ class Server:
     def __init__(self, emulator: Emulator, host: str, port: int) -> None:
         self._emulator = emulator
         self._address = (host, port)
+        self._loopback = is_loopback(f"[{host}]" if ":" in host else host)
+        self._threads = ThreadPoolExecutor(32, "base44-emulator")  # functions call back while their caller waits
         self._ready = threading.Event()
         self._error: OSError | None = None
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="base44-emulator", daemon=True)
@@ -48,6 +53,7 @@ class Server:
     def __exit__(self, *exc: object) -> None:
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     @property
     def open_connections(self) -> int:
@@ -92,17 +98,34 @@ class Server:
 
     async def _exchanges(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> AsyncIterator[None]:
         protocol = h11.Connection(h11.SERVER)
+        loop = asyncio.get_running_loop()
         while True:
             request = await _read(protocol, reader)
             if request is None:
                 return
-            answer = await asyncio.to_thread(self._emulator.answer, request)
+            answer = await loop.run_in_executor(self._threads, self._answer, request)
+            if answer.status == 101 and answer.fault.raw is None and answer.fault.drop != "before":
+                await asyncio.sleep(answer.fault.delay)
+                await self._switch(protocol, reader, writer, answer)
+                return
             if not await _write(protocol, writer, request, answer):
                 return
             if protocol.our_state is not h11.DONE or protocol.their_state is not h11.DONE:
                 return
             protocol.start_next_cycle()
             yield
+
+    def _answer(self, request: Recorded) -> Answer:
+        host = request.header("host") or ""
+        if self._loopback and host and not is_loopback(host):  # a name that somebody else's DNS points at this machine
+            return Answer(421, (), b"")
+        return self._emulator.answer(request)
+
+    async def _switch(
+        self, protocol: h11.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, answer: Answer
+    ) -> None:
+        writer.write(protocol.send(h11.InformationalResponse(status_code=101, headers=list(answer.headers))) or b"")
+        await refuse(reader, writer)
 
 
 async def _read(protocol: h11.Connection, reader: asyncio.StreamReader) -> Recorded | None:

@@ -20,6 +20,8 @@ CREATE TABLE IF NOT EXISTS connections (id TEXT PRIMARY KEY, kind TEXT NOT NULL,
     owner TEXT NOT NULL, token TEXT UNIQUE NOT NULL, UNIQUE (kind, connector, owner));
 CREATE TABLE IF NOT EXISTS flows (state TEXT PRIMARY KEY, connector TEXT NOT NULL, owner TEXT NOT NULL,
     code TEXT, expires REAL NOT NULL);
+CREATE TABLE IF NOT EXISTS registrations (email TEXT PRIMARY KEY, password TEXT NOT NULL, code TEXT, expires REAL);
+CREATE TABLE IF NOT EXISTS resets (email TEXT PRIMARY KEY, token TEXT NOT NULL, expires REAL NOT NULL);
 """
 
 
@@ -42,6 +44,10 @@ class State:
             row: sqlite3.Row | None = self._db.execute(query, values).fetchone()
             return row
 
+    def all(self, query: str, *values: object) -> list[sqlite3.Row]:
+        with self._lock:
+            return self._db.execute(query, values).fetchall()
+
     def setting(self, name: str, default: str) -> str:
         """A value kept from the first time it was asked for."""
         self.one("INSERT OR IGNORE INTO settings VALUES (?, ?)", name, default)
@@ -55,6 +61,16 @@ class State:
             "INSERT OR REPLACE INTO users VALUES (?, ?, ?, ?, ?)",
             record["id"], email, password, json.dumps(dict(record)), json.dumps(events),
         )  # fmt: skip
+
+    def user(self, email: str) -> sqlite3.Row | None:
+        return self.one("SELECT * FROM users WHERE email = ?", email)
+
+    def change_user(self, record: Mapping[str, Any]) -> None:
+        self.one("UPDATE users SET record = ? WHERE id = ?", json.dumps(dict(record)), record["id"])
+
+    def remove_user(self, identifier: str) -> None:
+        self.one("DELETE FROM connections WHERE kind = 'app_user' AND owner = ?", identifier)
+        self.one("DELETE FROM users WHERE id = ?", identifier)
 
     def add_connector(
         self, kind: str, identifier: str, integration_type: str, config: Mapping[str, str] | None

@@ -34,6 +34,7 @@ from .errors import (
     ServerError,
     ServiceRoleUnavailableError,
     TransportError,
+    UserGoneError,
     ValidationError,
 )
 from .settings import Settings
@@ -82,5 +83,6 @@ __all__ = [
     "TransportFactory",
     "UnverifiedClaims",
     "UserConnectorsModule",
+    "UserGoneError",
     "ValidationError",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "ServerError",
     "ServiceRoleUnavailableError",
     "TransportError",
+    "UserGoneError",
     "ValidationError",
 ]
 
@@ -98,6 +99,10 @@ class AuthenticationError(Base44Error):
     """401: there is no app user token, or it is malformed, expired or refused."""
 
     default_status = 401
+
+
+class UserGoneError(AuthenticationError):
+    """The platform knows no user of this token in this app (a 404 of `User/me`): they are gone, or `app_id` is wrong."""
 
 
 class CreditsExhaustedError(Base44Error):

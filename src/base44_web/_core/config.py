@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, cast, final
 
 from ..errors import ConfigurationError
 from . import fields
@@ -161,6 +161,12 @@ class Settings(_Given):
     audience: Text = Setting(fields.text, doc="none. The `aud` that a token must have")
     issuer: Text = Setting(fields.text, doc="none. The `iss` that a token must have")
     app_claim: Text = Setting(fields.text, doc="none. The claim that must be this app's ID")
+    id_claim: Setting[str | None, str] = Setting(
+        fields.text,
+        "sub",
+        doc='`sub`. With `"keys"`: the claim that is `AppUser.id`. With `"platform"` it is the record\'s ID: '
+        "the two differ",
+    )
     development: Setting[bool | None, bool] = Setting(
         fields.switch, default=False, doc="off. Accept the local dev server's published secret, from loopback"
     )
@@ -218,7 +224,7 @@ class Settings(_Given):
             try:
                 value = setting.default if raw is None else setting.parse(raw)
             except ValueError as error:
-                kind: type = type(raw.reveal()) if isinstance(raw, Secret) else type(raw)
+                kind = cast(type[Any], type(raw.reveal() if isinstance(raw, Secret) else raw))
                 odd = "" if kind in _USUAL else f"; given is a {kind.__name__}"
                 raise ConfigurationError(f"The setting {name} ({setting.variable}) {error}{odd}.") from None
             object.__setattr__(self, name, value)

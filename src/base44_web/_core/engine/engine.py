@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from typing import TYPE_CHECKING, final
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ..incoming.signature import SignatureCheck
     from ..transport.httpx_clients import AsyncClient, SyncClient
 
+logger = logging.getLogger("base44_web")
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
 
 
@@ -51,6 +53,12 @@ class Engine(Opaque):
         self.seal = Seal(settings.secret) if "session" in settings.token_sources else None
         self.signature_check = _signature_check(settings)
         self.reads_cookies = reads_cookies(settings)
+        if settings.development:
+            logger.warning(
+                "development (BASE44_DEVELOPMENT) is on: not for production. AppUser.id is the record's ID with "
+                'verification="platform", and the claim id_claim (%s) with "keys".',
+                settings.id_claim,
+            )
         _engines.add(self)
 
     def close(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import warnings
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias, cast, final
 
@@ -96,6 +97,8 @@ class Keys(Opaque):
             )
         if len(secret.reveal().encode()) < 32 and not local:
             return "verification_key (BASE44_VERIFICATION_KEY) is shorter than 32 bytes (RFC 7518 §3.2)."
+        if local:  # PyJWT says of each token that the published secret is short
+            warnings.filterwarnings("ignore", category=self._jwt.warnings.InsecureKeyLengthWarning)
         self._keys = {None: secret}
         return None
 
@@ -224,7 +227,12 @@ class Keys(Opaque):
         key = self.key_for(token)
         if key is None:
             return _refused("Its key is not known here.", code="unknown_key")
-        required = ["exp", "sub", *(["aud"] if settings.audience else []), *(["iss"] if settings.issuer else [])]
+        required = [
+            "exp",
+            settings.id_claim,
+            *(["aud"] if settings.audience else []),
+            *(["iss"] if settings.issuer else []),
+        ]
         try:
             found = self._jwt.decode(
                 token.secret.reveal(),
@@ -239,15 +247,15 @@ class Keys(Opaque):
             return _refused(f"{type(error).__name__}.")
         if settings.app_claim is not None and found.get(settings.app_claim) != app_id:
             return _refused("It is of another app.")
-        return _user(found, app_id)
+        return _user(found, app_id, settings.id_claim)
 
 
 def _refused(why: str, *, code: str = "token_refused") -> AuthenticationError:
     return AuthenticationError(f"The token is refused: {why}", code=code, about_visitor=True)
 
 
-def _user(claims: Mapping[str, Any], app_id: str) -> AppUser | AuthenticationError:
-    subject = claims.get("sub")
+def _user(claims: Mapping[str, Any], app_id: str, id_claim: str) -> AppUser | AuthenticationError:
+    subject = claims.get(id_claim)
     if not isinstance(subject, str) or not subject:
         return _refused("It names nobody.")
     email = claims.get("email", subject if "@" in subject else None)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from typing import Final, final
 
-from ...errors import AuthenticationError, Base44Error, ConfigurationError, ServerError
+from ...errors import AuthenticationError, Base44Error, ConfigurationError, ServerError, UserGoneError
 from ..incoming.caller import Caller
 from ..platform import wire
 from ..platform.io import IO
 from ..platform.perform import Platform, fly, perform
 from ..secret import Opaque
+from ..urls import is_loopback_url
 from ..values import AppUser
 from .keys import Keys
 from .memory import KnownTokens, token_key
@@ -82,7 +83,17 @@ async def _verified(io: IO, identity: Identity, caller: Caller) -> AppUser | Bas
 async def _decide(io: IO, identity: Identity, caller: Caller, end: float) -> AppUser | Base44Error:
     platform, keys, token = identity.platform, identity.keys, wire.user_token(caller)
     if keys is None:
-        return await perform(io, platform, wire.current_user(caller), limiter=platform.unverified, end=end)
+        local = platform.settings.development and is_loopback_url(caller.server_url)
+        limiter = platform.limiter if identity.known.was_verified(caller) else platform.unverified
+        call = wire.current_user(caller, may_lack_app=local)
+        outcome = await perform(io, platform, call, limiter=limiter, end=end)
+        if isinstance(outcome, UserGoneError):
+            logger.error(
+                "The platform knows no such user in the app %r (404 of User/me): if nobody can sign in, check app_id "
+                "(BASE44_APP_ID) and server_url.",
+                caller.app_id,
+            )
+        return outcome
     # Whose key is there waits for no fetch of somebody else's.
     if not keys.names_key_of(token) or (keys.stale and not platform.flights.flying(_JWKS)):
         await _fetch_keys(io, identity, keys, end)

@@ -20,6 +20,7 @@ from ...errors import (
     NotConnectedError,
     NotFoundError,
     ServiceRoleUnavailableError,
+    UserGoneError,
     class_for,
     parse_retry_after,
 )
@@ -49,7 +50,7 @@ class Call(Generic[T]):
 
     request: PlatformRequest
     read_data: Callable[[Any], Outcome[T]]
-    not_found: type[NotFoundError] = NotFoundError
+    not_found: type[Base44Error] = NotFoundError
     about_visitor: bool = False
     connector: str | None = None
 
@@ -133,13 +134,19 @@ def disconnect_app_user(caller: Caller, connector_id: str) -> Call[None]:
     )
 
 
-def current_user(caller: Caller) -> Call[AppUser]:
-    """The record of the app user whose token this is: the documented check of a token (contract of 0.8.50)."""
+def current_user(caller: Caller, *, may_lack_app: bool = False) -> Call[AppUser]:
+    """The record of the app user whose token this is: the documented check of a token (contract of 0.8.50).
+
+    Args:
+        caller: who asks.
+        may_lack_app: whether a record without `app_id` counts: the local dev server's have none (`base44` 0.1.18).
+    """
 
     def read(data: Any) -> Outcome[AppUser]:
-        return _read_user(data, caller.app_id)
+        return _read_user(data, caller.app_id, may_lack_app=may_lack_app)
 
-    return Call(_user_request(caller, caller.server_url, "GET", "entities/User/me"), read, about_visitor=True)
+    request = _user_request(caller, caller.server_url, "GET", "entities/User/me")
+    return Call(request, read, UserGoneError, about_visitor=True)
 
 
 def get_keys(url: str) -> Call[Mapping[str, Any]]:
@@ -377,10 +384,12 @@ def _read_disconnected(data: Any) -> Outcome[None]:
     return None if data is None or isinstance(data, dict) else _invalid("it is no JSON object")
 
 
-def _read_user(data: Any, app_id: str) -> Outcome[AppUser]:
+def _read_user(data: Any, app_id: str, *, may_lack_app: bool) -> Outcome[AppUser]:
     record = _record(data)
     if record is None or not isinstance(record.get("id"), str) or not record["id"]:
         return _invalid("User/me is no record of a user")
+    if may_lack_app and "app_id" not in record:
+        record = {**record, "app_id": app_id}  # the route has named the app
     if record.get("app_id") != app_id:
         return AuthenticationError("The token belongs to a user of another app.", code="other_app", about_visitor=True)
     if record.get("is_service") or record.get("disabled"):

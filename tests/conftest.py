@@ -102,6 +102,13 @@ def platform(emulator: Emulator) -> Iterator[str]:
 
 
 @pytest.fixture
+def elsewhere() -> Iterator[tuple[Emulator, str]]:
+    """A second platform, with another app, and its address."""
+    with Emulator(app_id="app-one") as emulator, emulator.serve() as server:
+        yield emulator, server.url
+
+
+@pytest.fixture
 def ada(emulator: Emulator) -> AppUser:
     return emulator.add_user("ada@test.example")
 

@@ -61,6 +61,7 @@ def signed_fields(platform: str, folder: Path) -> dict[str, Any]:
     return {
         "platform_headers": "signed", "relay_keys": {"k1": SECRET}, "relay_audience": AUDIENCE, "allowed_api_urls": [platform],
         "replay_store": str(folder / "replays"), "relay_max_body": 1000, "service_token": None,
+        "token_sources": None,
     }  # fmt: skip
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from tests.apps.calls import encode_call
-from tests.drivers import Driver
+from tests.drivers import CORE, ONE_EACH, Driver
 
+pytestmark = pytest.mark.drivers(*CORE, *ONE_EACH)
 NAME = "base44_access_token"
 
 

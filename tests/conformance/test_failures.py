@@ -14,10 +14,13 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.checks import (
     bearer,
 )
-from tests.drivers import Driver
+from tests.drivers import CORE, ONE_EACH, Driver
 from tests.faults import FAULTS
 
+pytestmark = pytest.mark.drivers(*CORE, *ONE_EACH)
 
+
+@pytest.mark.drivers(*CORE)
 def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -> None:
     """The other calls' bodies: a wrong shape is never a result."""
     headers = {"Authorization": f"Bearer {emulator.sign_in(emulator.add_user('a@test.example'))}"}
@@ -51,6 +54,7 @@ def test_faults_are_told_in_every_framework(make: Any, emulator: Emulator, name:
     assert (outcome.error, outcome.fields["code"]) == (cls, code)
 
 
+@pytest.mark.drivers(*CORE)
 def test_the_platforms_text_is_one_line_in_a_log(driver: Driver, emulator: Emulator) -> None:
     emulator.fault(Fault(status=500, body=json.dumps({"detail": "a\nb\x1b[31m" + "x" * 900_000}).encode()))
     outcome = driver.call("service", "get_connection", "slack")
@@ -60,14 +64,10 @@ def test_the_platforms_text_is_one_line_in_a_log(driver: Driver, emulator: Emula
     assert len(outcome.fields["message"]) > 900_000
 
 
+@pytest.mark.drivers(*CORE)
 def test_an_answer_that_cannot_be_used_keeps_its_status(driver: Driver, emulator: Emulator) -> None:
     emulator.fault(Fault(status=200, body=b"[]"))
     assert driver.call("service", "get_connection", "slack").fields["status"] == 200
-
-
-@pytest.fixture
-def fields() -> dict[str, Any]:
-    return {"max_retries": 2}
 
 
 PASSING = {
@@ -84,19 +84,20 @@ PASSING = {
 
 
 @pytest.mark.table("name", list(PASSING))
-def test_one_failure_is_survived_unnoticed(driver: Driver, emulator: Emulator, name: str) -> None:
+def test_one_failure_is_survived_unnoticed(make: Any, emulator: Emulator, name: str) -> None:
     ada = emulator.add_user("ada@test.example")
     token = emulator.connect(ada, CALENDAR_ID)
     headers = [("authorization", f"Bearer {emulator.sign_in(ada)}")]
     for path in ("*/User/me", "*/token"):
         emulator.fault(PASSING[name], path=path, times=1)
-    answer = driver.request("GET", "/guarded", headers)
+    answer = make(max_retries=2).request("GET", "/guarded", headers)
     assert answer.status_code == 200, answer.text
     assert answer.json()["access_token"] == token
 
 
 @pytest.mark.table("fault", [Fault(drop="before"), Fault(status=503), Fault(status=429)])
-def test_what_may_have_happened_is_not_repeated(driver: Driver, emulator: Emulator, fault: Fault) -> None:
+def test_what_may_have_happened_is_not_repeated(make: Any, emulator: Emulator, fault: Fault) -> None:
+    driver = make(max_retries=2)
     headers = {"authorization": f"Bearer {emulator.sign_in(emulator.add_user('ada@test.example'))}"}
     for module, method, args in (
         ("user", "connect_app_user", [CALENDAR_ID]),

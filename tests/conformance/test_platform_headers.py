@@ -30,13 +30,6 @@ def platform_headers(url: str, **different: str) -> dict[str, str]:
     return {name: value for name, value in headers.items() if value}
 
 
-@pytest.fixture
-def elsewhere() -> Iterator[tuple[Emulator, str]]:
-    """A second platform, which headers may name."""
-    with Emulator(app_id=APP) as emulator, emulator.serve() as server:
-        yield emulator, server.url
-
-
 def test_ignored_by_default(driver: Driver, emulator: Emulator, elsewhere: tuple[Emulator, str]) -> None:
     driver.call("service", "get_connection", "slack")
     driver.call("service", "get_connection", "slack", headers=platform_headers(elsewhere[1]))

@@ -112,9 +112,9 @@ SITE, ORIGIN, MODE = "sec-fetch-site", "origin", "sec-fetch-mode"
         [(ORIGIN, "http://localhost:5173"), (SITE, "same-site")],
     ],
 )
-@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "ANYTHING", "get"])
-def test_unsafe_methods_with_proof(method: str, proof: list[tuple[str, str]]) -> None:
-    assert token(("cookie", f"{NAME}={TOKEN}"), *proof, method=method) == TOKEN
+def test_unsafe_methods_with_proof(proof: list[tuple[str, str]]) -> None:
+    for method in ("POST", "PUT", "PATCH", "DELETE", "ANYTHING", "get"):
+        assert token(("cookie", f"{NAME}={TOKEN}"), *proof, method=method) == TOKEN
 
 
 @pytest.mark.parametrize(

@@ -126,7 +126,7 @@ def test_a_fetch_of_keys_that_hangs(jwks: Settings, emulator: Emulator, clock: C
         assert await leader
         clock.forward(31)
         held.holds = lambda request: False
-        emulator.fault(Fault(status=500), path="/jwks", times=None)
+        serve_keys(emulator, status=500)
         with pytest.raises(ServerError):
             await user("two")
         await engine.aclose()

@@ -23,7 +23,7 @@ from tests.tokens import EC, OTHER_RSA, RSA, SECRET, claims, jwk, pem, signed
 
 
 @pytest.mark.parametrize(
-    ("fields", "message"),
+    ("wrong", "message"),
     [
         ({}, "verification_key"),
         ({"verification_key": SECRET}, "needs algorithms"),
@@ -43,9 +43,9 @@ from tests.tokens import EC, OTHER_RSA, RSA, SECRET, claims, jwk, pem, signed
         ({"verification_key": "-----BEGIN PRIVATE KEY-----", "algorithms": ["RS256"], "audience": "a"}, "private key"),
     ],
 )  # fmt: skip
-def test_settings_that_are_refused(settings: Settings, fields: dict[str, Any], message: str) -> None:
+def test_settings_that_are_refused(settings: Settings, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
-        Base44(settings=changed(settings, verification="keys", **fields))
+        Base44(settings=changed(settings, verification="keys", **wrong))
     assert SECRET not in str(caught.value)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import itertools
 import json
 import logging
 import os
@@ -79,31 +80,28 @@ def test_values(name: str) -> None:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=range(len(FAULTS)))
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: call[1])
-def test_errors(platform: str, emulator: Emulator, fault: Fault, call: Any, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors(platform: str, emulator: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(1)
     for name in ("httpx2", "httpx", "httpcore2", "httpcore", "hpack", "base44_web"):
         logging.getLogger(name).setLevel(1)
     emulator.fault(fault, times=None)
-    module, method, args = call
     settings = canary_settings(platform, timeout=0.5 if fault.delay else 60)
 
-    def target(base44: Any) -> Any:
-        return {"service": lambda: base44.as_service_role.connectors, "user": lambda: base44.connectors}.get(
-            module, lambda: base44
-        )()
+    def made(base44: Any, module: str, method: str, args: list[str]) -> Any:
+        places = {"service": lambda: base44.as_service_role.connectors, "user": lambda: base44.connectors}
+        return getattr(places.get(module, lambda: base44)(), method)(*args)
 
-    async def ask() -> None:
+    async def ask(*call: Any) -> None:
         async with AsyncBase44(settings=settings, token=TOKEN) as base44:
-            await getattr(target(base44), method)(*args)
+            await made(base44, *call)
 
-    def ask_blocking() -> None:
+    def ask_blocking(*call: Any) -> None:
         with Base44(settings=settings, token=TOKEN) as base44:
-            getattr(target(base44), method)(*args)
+            made(base44, *call)
 
-    for attempt in (ask_blocking, lambda: asyncio.run(ask())):
+    for attempt, wanted in itertools.product((ask_blocking, lambda *call: asyncio.run(ask(*call))), CALLS):
         try:
-            attempt()
+            attempt(*wanted)
         except Base44Error as error:
             error.data = None  # the platform's own words in an error answer are not ours to judge
             if not (fault.status == 500 and fault.body):

@@ -1,22 +1,73 @@
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
+import subprocess
+import time
 from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from base44_web import Settings
+from base44_web import AppUser, Settings
 from base44_web._core.engine.engine import _engines
+from base44_web._core.platform import perform
 from base44_web.testing import CALENDAR_ID, Emulator
-from tests.drivers import DRIVERS, Driver, environment
+from tests.checks import Headers, bearer
+from tests.drivers import CORE, FRAMEWORKS, Driver, changed, environment
+from tests.serving import eventually, free_port
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+
+
+# --- through which drivers a test runs
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test with each of its drivers; all rows of its `table`s with the core's, the first with a framework's.
+
+    What a table says is decided in the core, once; that the framework's own code passes it on shows in one row. The
+    first row is therefore one that goes through as much of an adapter as any. Under real servers, whose `site` takes
+    the driver's place, there is the first row alone.
+    """
+    tables = [mark.args for mark in metafunc.definition.iter_markers("table")]
+    names = [name for each, _ in tables for name in _split(each)]
+    rows = [sum(combined, ()) for combined in itertools.product(*(map(_row, found) for _, found in tables))]
+    if any("driver_name" in _split(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize")):
+        assert not tables
+    elif "driver_name" in metafunc.fixturenames:
+        wanted = metafunc.definition.get_closest_marker("drivers")
+        drivers = (*CORE, *FRAMEWORKS) if wanted is None else wanted.args
+        found = [(driver, *row) for driver in drivers for row in (rows if driver in CORE else rows[:1])]
+        ids = [each[0] + ("" if len(rows) < 2 else _id(each[1:], rows)) for each in found]
+        metafunc.parametrize(("driver_name", *names), found, ids=ids, indirect=["driver_name"])
+    elif tables:
+        assert "site" in metafunc.fixturenames, "a table is for what runs through drivers"
+        metafunc.parametrize(names, rows[:1])
+
+
+def _split(names: Any) -> list[str]:
+    return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+
+
+def _row(values: Any) -> tuple[Any, ...]:
+    return values if isinstance(values, tuple) else (values,)
+
+
+def _id(row: tuple[Any, ...], rows: list[tuple[Any, ...]]) -> str:
+    words = [str(value) for value in row if isinstance(value, str | int)]
+    plain = [word for word in words if word.isascii() and word.isprintable() and 0 < len(word) < 40]
+    return "-".join(["", str(rows.index(row)), *plain])
+
+
+# --- for every test
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +85,9 @@ def engines_are_closed() -> Iterator[None]:
         engine.close()
 
 
+# --- the platform, and who visits
+
+
 @pytest.fixture
 def emulator() -> Iterator[Emulator]:
     with Emulator.demo() as emulator:
@@ -48,18 +102,79 @@ def platform(emulator: Emulator) -> Iterator[str]:
 
 
 @pytest.fixture
-def settings(emulator: Emulator, platform: str) -> Settings:
-    return Settings(
+def elsewhere() -> Iterator[tuple[Emulator, str]]:
+    """A second platform, with another app, and its address."""
+    with Emulator(app_id="app-one") as emulator, emulator.serve() as server:
+        yield emulator, server.url
+
+
+@pytest.fixture
+def ada(emulator: Emulator) -> AppUser:
+    return emulator.add_user("ada@test.example")
+
+
+@pytest.fixture
+def adas(emulator: Emulator, ada: AppUser) -> Headers:
+    """Headers of Ada's."""
+    return bearer(emulator.sign_in(ada))
+
+
+class Clock:
+    """The time, which tests put forward or stop."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self._stopped: tuple[float, float] | None = None
+
+    def forward(self, seconds: float) -> None:
+        self._ahead += seconds
+
+    def stop(self) -> None:
+        self._stopped = time.monotonic(), time.time()
+
+    def monotonic(self) -> float:
+        return (time.monotonic() if self._stopped is None else self._stopped[0]) + self._ahead
+
+    def time(self) -> float:
+        return (time.time() if self._stopped is None else self._stopped[1]) + self._ahead
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What all engines take for the time: in place of sleeping. The platform's own time goes on as it does."""
+    clock = Clock()
+    monkeypatch.setattr(perform, "Clock", lambda: clock)
+    for engine in list(_engines):
+        engine.platform.clock.monotonic, engine.platform.clock.time = clock.monotonic, clock.time
+    return clock
+
+
+# --- the app
+
+
+@pytest.fixture
+def fields() -> dict[str, Any]:
+    """What a module's settings have beyond the usual, or otherwise."""
+    return {}
+
+
+@pytest.fixture
+def settings(emulator: Emulator, platform: str, fields: dict[str, Any]) -> Settings:
+    usual = Settings(
         app_id=emulator.app_id,
         server_url=platform,
         service_token=emulator.service_token,
         app_user_connectors={"calendar": CALENDAR_ID},
+        timeout=60,
+        connect_timeout=30,
     )
+    return changed(usual, **fields)
 
 
-@pytest.fixture(params=DRIVERS)
+@pytest.fixture
 def driver_name(request: pytest.FixtureRequest) -> Any:
-    pytest.importorskip(request.param.partition("-")[0])
+    if request.param not in CORE:
+        pytest.importorskip(request.param.partition("-")[0])
     return request.param
 
 
@@ -70,9 +185,58 @@ def driver(driver_name: str, settings: Settings) -> Iterator[Driver]:
     driver.close()
 
 
+@pytest.fixture
+def make(driver_name: str, settings: Settings) -> Iterator[Any]:
+    """Drivers with other settings."""
+    made: list[Driver] = []
+
+    def make(**fields: Any) -> Driver:
+        made.append(Driver(driver_name, changed(settings, **fields)))
+        return made[-1]
+
+    yield make
+    for driver in made:
+        driver.close()
+
+
+# --- programs
+
+
+@pytest.fixture
+def redis(tmp_path: Path) -> Iterator[str]:
+    pytest.importorskip("redis")
+    server = shutil.which("redis-server")
+    if server is None:
+        message = "redis-server is not installed: apt-get install redis-server"
+        if os.environ.get("CI"):
+            pytest.fail(message)
+        pytest.skip(message)
+    port = free_port()
+    process = subprocess.Popen(
+        [server, "--port", str(port), "--save", "", "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
+    )
+    try:
+        url = f"redis://127.0.0.1:{port}/0"
+        from redis import ConnectionError, Redis
+
+        with Redis.from_url(url) as client:
+
+            def answers() -> bool:
+                with suppress(ConnectionError):
+                    return bool(client.ping())
+                return False
+
+            assert eventually(answers)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+# --- browsers
+
+
 def playwright_or_skip() -> Any:
-    if os.environ.get("TEST_HTTP_LIBRARY") == "httpx":
-        pytest.skip("what a browser sees does not depend on the HTTP library; the other environments look")
     missing = None if CHROMIUM else "Chromium is not installed: apt-get install chromium, or set CHROMIUM to its path."
     try:
         from playwright import sync_api

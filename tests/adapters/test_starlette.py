@@ -1,0 +1,644 @@
+"""What is Starlette's own: scopes, mounts, WebSockets, templates and lifespan."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+
+from base44_web import (
+    AsyncBase44,
+    Base44Error,
+    ConfigurationError,
+    Settings,
+)
+from base44_web._core.engine.engine import Engine
+from base44_web.testing import CALENDAR_ID, Emulator
+from tests.apps.calls import encode_call
+from tests.checks import (
+    Headers,
+)
+from tests.drivers import Driver, changed, make_app
+from tests.relayed import CALL, SECRET, said_of_ada, sign, signed_fields
+
+pytest.importorskip("starlette")
+from starlette import testclient
+from starlette.applications import Starlette
+from starlette.background import BackgroundTask
+from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.templating import Jinja2Templates
+from starlette.websockets import WebSocketDisconnect
+
+from base44_web.starlette import (
+    Base44Middleware,
+    Request,
+    WebSocket,
+    app_user_connected,
+    app_user_required,
+    connect_routes,
+    get_base44,
+)
+from base44_web.starlette.replies import HANDLERS
+from base44_web.starlette.request import ScopeState
+from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, ask, broken, start_up, written
+from tests.serving import eventually
+
+
+@pytest.fixture
+def fields() -> dict[str, Any]:
+    return {"token_sources": ["header", "cookie"], "connect_path": "/base44"}
+
+
+@pytest.fixture
+def relayed(emulator: Emulator, platform: str) -> Headers:
+    return said_of_ada(emulator, platform)
+
+
+def starlette_site(settings: Settings, *, within: str = "", prefix: str = "/deep/base44", **options: Any) -> Any:
+
+    @app_user_connected("calendar")
+    async def guarded(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("")
+
+    routes: list[BaseRoute] = [Route("/guarded", guarded), Mount(prefix, routes=connect_routes())]
+    if within:
+        routes = [Mount(within, routes=routes)]
+    return Starlette(routes=routes, middleware=[Middleware(Base44Middleware, settings=settings, **options)])
+
+
+# --- the request
+
+
+def test_websocket(emulator: Emulator, local: Settings) -> None:
+
+    async def endpoint(websocket: WebSocket) -> None:
+        await websocket.accept()
+        token = websocket.base44.token
+        shared = await websocket.base44.as_service_role.connectors.get_connection("slack")
+        await websocket.send_json([token.reveal() if token else None, shared.access_token])
+
+    app = Starlette(
+        routes=[WebSocketRoute("/", endpoint)],
+        middleware=[Middleware(Base44Middleware, settings=local, transport=emulator.transport)],
+    )
+    with testclient.TestClient(app).websocket_connect("/", headers=HEADERS) as session:
+        assert session.receive_json() == ["a.b.c", emulator.share_token("slack")]
+
+
+def test_a_mounted_app_with_settings_of_its_own(emulator: Emulator, local: Settings) -> None:
+
+    async def which(request: Request) -> JSONResponse:
+        return JSONResponse(request.base44._context.caller.app_id)
+
+    with Emulator(app_id="inner") as other:
+        inner_settings = Settings(app_id="inner", service_token=other.service_token)
+        inner = Starlette(
+            routes=[Route("/which", which)],
+            middleware=[Middleware(Base44Middleware, settings=inner_settings, transport=other.transport)],
+        )
+        after: list[Any] = []
+
+        class After:
+            """Sits between the outer Base44Middleware and the mount, and looks when the mounted app is done."""
+
+            def __init__(self, app: Any) -> None:
+                self.app = app
+
+            async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+                await self.app(scope, receive, send)
+                after.append(Request(scope).base44._context.caller.app_id)
+
+        app = Starlette(
+            routes=[
+                Route("/which", which),
+                Mount("/inner", app=inner),
+                Mount("/plain", routes=[Route("/which", which)]),
+            ],
+            middleware=[
+                Middleware(Base44Middleware, settings=local, transport=emulator.transport),
+                Middleware(After),
+            ],
+        )
+        client = testclient.TestClient(app)
+        assert client.get("/which").json() == emulator.app_id
+        assert client.get("/inner/which").json() == "inner"
+        assert client.get("/plain/which").json() == emulator.app_id
+        assert after == [emulator.app_id] * 3
+
+
+def test_a_mounted_apps_task_keeps_its_own_client(local: Settings) -> None:
+
+    kept: list[Request] = []
+
+    async def view(request: Request) -> PlainTextResponse:
+        kept.append(request)
+        return PlainTextResponse("")
+
+    inner_settings = Settings(app_id="inner", service_token="t")
+    inner = Starlette(routes=[Route("/", view)], middleware=[Middleware(Base44Middleware, settings=inner_settings)])
+    app = Starlette(routes=[Mount("/inner", app=inner)], middleware=[Middleware(Base44Middleware, settings=local)])
+    testclient.TestClient(app).get("/inner/")
+    assert kept[0].base44._context.caller.app_id == "inner"
+
+
+def test_a_mounted_app_sees_trusted_headers_that_an_outer_middleware_took_out(emulator: Emulator) -> None:
+
+    async def service(request: Request) -> JSONResponse:
+        found = request.base44._context.caller.service_token
+        return JSONResponse([found.reveal() if found else None, "base44-service-authorization" in request.headers])
+
+    trusting = Settings(app_id="a", platform_headers="trust", allowed_api_urls=["https://base44.app"])
+    middleware = [Middleware(Base44Middleware, settings=trusting)]
+    inner = Starlette(routes=[Route("/", service)], middleware=middleware)
+    app = Starlette(routes=[Mount("/inner", app=inner)], middleware=middleware)
+    headers = {"Base44-App-Id": "a", "Base44-Service-Authorization": "Bearer service"}
+    assert testclient.TestClient(app).get("/inner/", headers=headers).json() == ["service", False]
+
+
+def test_without_the_middleware_it_says_so() -> None:
+
+    request = Request({"type": "http", "headers": []})
+    assert not hasattr(request, "base44")
+    for wanted in (lambda: request.base44, lambda: get_base44(request)):
+        with pytest.raises(ConfigurationError, match="Base44Middleware"):
+            wanted()
+
+
+def test_the_client_outlives_the_response(emulator: Emulator, local: Settings) -> None:
+    """Captured, it works in streams, background tasks and threads after the response."""
+
+    done: list[str] = []
+
+    async def stream(request: Request) -> StreamingResponse:
+        base44 = request.base44
+
+        async def lines() -> Any:
+            yield (await base44.as_service_role.connectors.get_connection("slack")).access_token
+
+        async def later() -> None:
+            token = base44.token
+            blocking = await asyncio.to_thread(base44.sync.as_service_role.connectors.get_connection, "slack")
+            done.append(f"{token.reveal() if token else None} {blocking.access_token}")
+
+        return StreamingResponse(lines(), background=BackgroundTask(later))
+
+    app = Starlette(
+        routes=[Route("/", stream)],
+        middleware=[Middleware(Base44Middleware, settings=local, transport=emulator.transport)],
+    )
+    token = emulator.share_token("slack")
+    assert testclient.TestClient(app).get("/", headers=HEADERS).text == token
+    assert done == [f"a.b.c {token}"]
+
+
+def test_wrong_settings_fail_the_lifespan_and_every_request() -> None:
+
+    app = Base44Middleware(Starlette())
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+    assert sent[0]["type"] == "lifespan.startup.failed"
+    assert "BASE44_APP_ID" in sent[0]["message"]
+    with pytest.raises(ConfigurationError, match="BASE44_APP_ID"):
+        testclient.TestClient(app).get("/")
+
+
+def test_the_same_client_for_the_whole_request(emulator: Emulator, local: Settings) -> None:
+    scope = {
+        "type": "http",
+        "method": "GET",
+        "headers": [],
+        "base44": ScopeState(Engine(local), {}, incoming=None, templates=None, handlers={}),
+    }
+    assert isinstance(get_base44(Request(scope)), AsyncBase44)
+    assert get_base44(Request(scope)) is get_base44(Request(dict(scope))) is Request(scope).base44
+
+
+def test_lifespan_closes_the_connections(emulator: Emulator) -> None:
+    async def main() -> None:
+        with emulator.serve() as platform:
+            settings = Settings(app_id=emulator.app_id, server_url=platform.url, service_token=emulator.service_token)
+            app = make_app("starlette-async", settings)
+            inbox: asyncio.Queue[dict[str, str]] = asyncio.Queue()
+            outbox: asyncio.Queue[Any] = asyncio.Queue()
+            lifespan = asyncio.ensure_future(app({"type": "lifespan", "state": {}}, inbox.get, outbox.put))
+            await inbox.put({"type": "lifespan.startup"})
+            assert (await outbox.get())["type"] == "lifespan.startup.complete"
+            transport = httpx2.ASGITransport(app=app)
+            async with httpx2.AsyncClient(transport=transport, base_url="http://testserver") as client:
+                call = encode_call("service", "get_connection", ("slack",), {})
+                assert (await client.post("/run", headers=call)).json()["result"]
+            assert platform.open_connections == 1
+            await inbox.put({"type": "lifespan.shutdown"})
+            assert (await outbox.get())["type"] == "lifespan.shutdown.complete"
+            await lifespan
+            assert await asyncio.to_thread(eventually, lambda: platform.open_connections == 0)
+
+    asyncio.run(main())
+
+
+# --- guards
+
+
+def test_websockets(emulator: Emulator, settings: Settings) -> None:
+
+    @app_user_connected("calendar")
+    async def function(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text(websocket.base44.connection("calendar").access_token)
+        await websocket.close()
+
+    @app_user_required
+    class Endpoint(WebSocketEndpoint):
+        encoding = "text"
+
+        async def on_connect(self, websocket: Any) -> None:
+            await websocket.accept()
+            await websocket.send_text("in")
+
+    @app_user_connected("calendar")
+    class Page(HTTPEndpoint):
+        async def get(self, request: Request) -> PlainTextResponse:
+            return PlainTextResponse(request.base44.connection("calendar").access_token)
+
+    app = Starlette(
+        routes=[WebSocketRoute("/function", function), WebSocketRoute("/class", Endpoint), Route("/page", Page)],
+        middleware=[Middleware(Base44Middleware, settings=settings)],
+    )
+    user = emulator.add_user("ada@test.example")
+    headers = {"Authorization": f"Bearer {emulator.sign_in(user)}"}
+    with testclient.TestClient(app) as client:
+        for path in ("/function", "/class"):
+            with pytest.raises(testclient.WebSocketDenialResponse) as denied, client.websocket_connect(path):
+                pass
+            assert denied.value.status_code == 401
+            assert denied.value.headers["www-authenticate"] == "Bearer"
+        refused = pytest.raises(testclient.WebSocketDenialResponse)
+        with refused as denied, client.websocket_connect("/function", headers=headers):
+            pass
+        assert denied.value.json()["connect_url"] == "/base44/connect/calendar"
+        assert client.get("/page", headers=headers).status_code == 403
+        token = emulator.connect(user, CALENDAR_ID)
+        with client.websocket_connect("/function", headers=headers) as session:
+            assert session.receive_text() == token
+        with client.websocket_connect("/class", headers=headers) as session:
+            assert session.receive_text() == "in"
+        assert client.get("/page", headers=headers).text == token
+
+    async def without_the_extension() -> Any:
+        sent: list[Any] = []
+
+        async def receive() -> Any:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "websocket",
+            "path": "/function",
+            "headers": [],
+            "query_string": b"",
+            "root_path": "",
+            "app": app,
+        }
+        await app(scope, receive, send)
+        return sent
+
+    (closed,) = asyncio.run(without_the_extension())
+    assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+
+
+@pytest.mark.parametrize("driver_name", ["starlette-async", "fastapi-async"], indirect=True)
+@pytest.mark.parametrize("inside", [False, True])
+def test_cors_headers_stay(driver: Driver, inside: bool) -> None:
+    app = driver.app
+    if inside:
+        app.user_middleware.append(Middleware(CORSMiddleware, allow_origins=["*"]))
+    else:
+        app.add_middleware(CORSMiddleware, allow_origins=["*"])
+    client = testclient.TestClient(app)
+    call = dict(encode_call("user", "connect_app_user", ("calendar",), {}))
+    for path in ("/guarded", "/escape"):
+        answer = client.get(path, headers={"Origin": "https://app.example", **call})
+        assert answer.status_code == 401
+        assert answer.headers["access-control-allow-origin"] == "*"
+
+
+def test_a_users_own_handler_wins(settings: Settings) -> None:
+
+    from base44_web import Base44Error
+
+    async def view(request: Request) -> None:
+        await request.base44.connectors.connect_app_user("calendar")
+
+    async def mine(request: Any, error: Exception) -> PlainTextResponse:
+        return PlainTextResponse("mine", 418)
+
+    app = Starlette(
+        routes=[Route("/", view)],
+        middleware=[Middleware(Base44Middleware, settings=settings)],
+        exception_handlers={Base44Error: mine},
+    )
+    assert testclient.TestClient(app).get("/").text == "mine"
+
+
+@pytest.mark.parametrize("driver_name", ["starlette-async", "fastapi-sync"], indirect=True)
+def test_an_unknown_connector_fails_the_start_up(driver_name: str) -> None:
+    starts = start_up(make_app(driver_name, Settings(app_id="a", app_user_connectors={"calendar": "69e6"})))
+    assert starts["type"] == "lifespan.startup.complete"
+    fails = start_up(make_app(driver_name, Settings(app_id="a", app_user_connectors={"mail": "70a1"})))
+    assert fails["type"] == "lifespan.startup.failed"
+    assert "'calendar'" in fails["message"]
+
+
+def test_mounted_apps_and_layers_in_between(emulator: Emulator, settings: Settings) -> None:
+    """Visitors are answered in mounted apps, behind function-style middleware, and where the app is wrapped by hand."""
+    fastapi = pytest.importorskip("fastapi")
+
+    from tests.apps import fastapi as fastapi_app
+
+    def bare() -> Any:
+        app = fastapi_app.make("async", settings)
+        app.user_middleware.clear()
+        return app
+
+    def closure(app: Any) -> Any:
+        async def layer(scope: Any, receive: Any, send: Any) -> None:
+            await app(scope, receive, send)
+
+        return layer
+
+    outer = fastapi.FastAPI()
+    outer.add_middleware(Base44Middleware, settings=settings)
+    outer.mount("/sub", bare())
+    starlette = Starlette(
+        routes=[Mount("/sub", app=bare())],
+        middleware=[Middleware(Base44Middleware, settings=settings), Middleware(closure)],
+    )
+    wrapped = Base44Middleware(Starlette(routes=[Mount("/sub", app=bare())]), settings=settings)
+    call = dict(encode_call("user", "connect_app_user", ("calendar",), {}))
+    for app in (outer, starlette, wrapped):
+        client = testclient.TestClient(app)
+        assert client.get("/sub/guarded").status_code == 401
+        assert client.get("/sub/escape", headers=call).status_code == 401
+    by_hand = Base44Middleware(bare(), settings=Settings(app_id="a", app_user_connectors={"mail": "x"}))
+    assert "'calendar'" in start_up(by_hand)["message"]
+
+
+def test_an_error_after_accept_closes_the_websocket(settings: Settings) -> None:
+
+    async def function(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.base44.connectors.connect_app_user("calendar")
+
+    class Endpoint(WebSocketEndpoint):
+        async def on_connect(self, websocket: Any) -> None:
+            await websocket.accept()
+            await websocket.base44.connectors.connect_app_user("calendar")
+
+    routes = [WebSocketRoute("/function", function), WebSocketRoute("/class", Endpoint)]
+    app = Starlette(routes=routes, middleware=[Middleware(Base44Middleware, settings=settings)])
+    for path in ("/function", "/class"):
+        with (
+            testclient.TestClient(app).websocket_connect(path) as session,
+            pytest.raises(WebSocketDisconnect) as closed,
+        ):
+            session.receive_text()
+        assert closed.value.code == 1008
+
+
+def test_callables_that_are_guarded(emulator: Emulator) -> None:
+
+    class Site:
+        def index(self, request: Any) -> None: ...
+
+        async def __call__(self, request: Any) -> None: ...
+
+    def generator(request: Any) -> Any:
+        yield
+
+    async def async_generator(request: Any) -> Any:
+        yield
+
+    assert app_user_required(Site().index)
+    assert asyncio.iscoroutinefunction(app_user_required(Site()))
+    for wrong in (generator, async_generator):
+        with pytest.raises(TypeError, match="generator"):
+            app_user_required(wrong)
+
+
+# --- mounts
+
+
+@pytest.mark.parametrize(
+    ("within", "root_path", "base"),
+    [
+        ("", "", "/deep/base44"),
+        ("/inner", "", "/inner/deep/base44"),
+        ("", "/root", "/root/deep/base44"),
+        ("/inner", "/root", "/root/inner/deep/base44"),
+    ],
+)
+def test_starlette(settings: Settings, headers: dict[str, str], within: str, root_path: str, base: str) -> None:
+    app = starlette_site(settings, within=within)
+    site = base.removesuffix("/deep/base44")
+    # A proxy passes the root path on, or takes it away (with which Starlette's own mounts do not go).
+    for sent in {f"{site}/guarded", "/guarded" if not within else f"{site}/guarded"}:
+        answer = ask(app, sent, headers | NAVIGATE, root_path)
+        assert answer.headers["location"] == f"{base}/connect/calendar?next={site}/guarded"
+        answer = ask(app, sent, headers, root_path)
+        assert answer.json()["status_url"] == f"{base}/status/calendar"
+    page = ask(app, f"{base}/connect/calendar?next=//evil", headers | NAVIGATE, root_path)
+    assert f'action="{base}/connect/calendar?user=' in page.text
+    assert f'src="{base}/connect.js?v=' in page.text
+    assert f'data-next="{root_path}/"' in page.text
+
+
+def test_paths_that_are_not_ascii(settings: Settings, headers: dict[str, str]) -> None:
+    quoted = "/%D0%BF%D1%80%D0%B8"
+    answer = ask(starlette_site(settings, within="/при"), "/größe/при/guarded", headers | NAVIGATE, "/größe")
+    assert answer.headers["location"].startswith(f"/gr%C3%B6%C3%9Fe{quoted}/deep/base44/connect/calendar?next=")
+    page = ask(starlette_site(settings, within="/при"), "/при/deep/base44/connect/calendar", headers | NAVIGATE)
+    assert f'action="{quoted}/deep/base44/connect/calendar?user=' in page.text
+
+
+def test_apps_side_by_side_have_their_own_views(settings: Settings, headers: dict[str, str]) -> None:
+
+    sites = [Mount(path, app=starlette_site(settings, prefix="/base44")) for path in ("/a", "/b")]
+    for app, root in ((Starlette(routes=sites), ""), (Starlette(routes=[Mount("/root", routes=sites)]), "/root")):
+        for path in ("/a", "/b"):
+            answer = ask(app, f"{root}{path}/guarded", headers)
+            assert answer.json()["connect_url"] == f"{root}{path}/base44/connect/calendar"
+
+
+@pytest.mark.parametrize("outer", ["ignore", "trust", "another key", "the same"])
+def test_a_mounted_app_judges_for_itself(
+    settings: Settings, relayed: Headers, platform: str, outer: str, tmp_path: Path
+) -> None:
+
+    from tests.apps import starlette as starlette_app
+
+    signs = changed(settings, **signed_fields(platform, tmp_path))
+    around = {
+        "ignore": settings,
+        "trust": changed(settings, platform_headers="trust", allowed_api_urls=[platform]),
+        "another key": changed(signs, relay_keys={"k1": "z" * 40}),
+        "the same": signs,
+    }[outer]
+    app = Starlette(
+        routes=[Mount("/inner", app=starlette_app.make("async", signs))],
+        middleware=[Middleware(Base44Middleware, settings=around)],
+    )
+
+    def post(headers: Headers) -> int:
+        async def send() -> int:
+            async with httpx2.AsyncClient(
+                transport=httpx2.ASGITransport(app=app), base_url="http://testserver"
+            ) as client:
+                return (await client.post("/inner/run", headers=[*headers, *CALL])).status_code
+
+        return asyncio.run(send())
+
+    assert post(relayed) == 401
+    secret = "z" * 40 if outer == "another key" else SECRET
+    assert post(sign(relayed, path="/inner/run", secret=secret)) == (401 if outer == "another key" else 200)
+
+
+# --- pages
+
+
+def test_starlette_templates(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+
+    app = starlette_site(settings, templates=Jinja2Templates(written(tmp_path)))
+    answer = ask(app, "/deep/base44/connect/calendar?next=/x", headers | NAVIGATE)
+    assert EXPECTED in answer.text
+    assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+    assert "Please sign in" in ask(app, "/guarded", NAVIGATE).text  # the other page stays ours
+
+
+def test_templates_know_the_request(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+
+    folder = written(tmp_path)
+    (folder / "base44_web" / "message.html").write_text("{{ request.url.path }} {{ title }} {{ more }}")
+    templates = Jinja2Templates(folder, context_processors=[lambda request: {"more": "than that"}])
+    app = starlette_site(settings, templates=templates)
+    assert ask(app, "/guarded", NAVIGATE).text == "/guarded Please sign in than that"
+
+
+def test_a_mistake_in_a_template_is_told(settings: Settings, tmp_path: Path) -> None:
+    jinja2 = pytest.importorskip("jinja2")
+    app = starlette_site(settings, templates=Jinja2Templates(broken(tmp_path)))
+    with pytest.raises(jinja2.TemplateNotFound, match="nowhere"):
+        ask(app, "/guarded", NAVIGATE)
+
+
+def test_a_client_that_goes_away_half_way(settings: Settings) -> None:
+    app = starlette_site(settings)
+    scope = {
+        "type": "http", "method": "POST", "path": "/deep/base44/connect/calendar", "raw_path": b"", "query_string": b"",
+        "root_path": "", "headers": [], "scheme": "http", "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    incoming = [{"type": "http.request", "body": b"token=SECRET", "more_body": True}, {"type": "http.disconnect"}]
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        pass
+
+    asyncio.run(app(scope, receive, send))  # and raises nothing, whose traceback would show the body
+
+
+# --- WebSockets: a token among the subprotocols
+
+
+def handshake(app: Any, subprotocols: list[str]) -> list[dict[str, Any]]:
+    value = ", ".join(subprotocols).encode()
+    scope = {
+        "type": "websocket", "path": "/socket", "raw_path": b"/socket", "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"testserver"), (b"sec-websocket-protocol", value)], "subprotocols": list(subprotocols),
+        "scheme": "ws", "extensions": {"websocket.http.response": {}}, "asgi": {"version": "3.0"},
+    }  # fmt: skip
+    sent: list[dict[str, Any]] = []
+    incoming = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
+
+    async def receive() -> dict[str, Any]:
+        return incoming.pop(0)
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    asyncio.run(app(scope, receive, send))
+    return sent
+
+
+def socket_app(settings: Settings) -> Any:
+
+    @app_user_required
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        user = await websocket.base44.user()
+        await websocket.send_text(json.dumps([user and user.email, websocket.scope["subprotocols"]]))
+
+    return Starlette(
+        routes=[WebSocketRoute("/socket", socket)], middleware=[Middleware(Base44Middleware, settings=settings)]
+    )
+
+
+def test_subprotocol(settings: Settings, emulator: Emulator) -> None:
+    token = emulator.sign_in(emulator.add_user("ada@test.example"))
+    app = socket_app(Settings(**{**settings._given, "token_sources": ["header", "subprotocol"]}))
+    accepted, text, *_ = handshake(app, ["chat", f"base44.bearer.{token}"])
+    # Browsers end a connection whose subprotocol nobody picked; and the token is never sent back.
+    assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "chat")
+    assert json.loads(text["text"]) == ["ada@test.example", ["chat"]]
+    for offered in ([], ["chat"], ["base44.bearer."], ["base44.bearer.a", "base44.bearer.b"], ["base44.bearer.a.b.c"]):
+        assert handshake(app, offered)[0]["status"] == 401
+    # Opt-in: elsewhere it is no token.
+    assert handshake(socket_app(settings), ["chat", f"base44.bearer.{token}"])[0]["status"] == 401
+
+
+# --- what of Starlette is undocumented, and used
+
+
+def test_where_starlette_keeps_an_apps_exception_handlers(settings: Settings, adas: Headers) -> None:
+    """Under a key of the scope; ours are put there, and an app's own stay. Starlette may name it otherwise one day."""
+    seen: list[Any] = []
+
+    async def view(request: Request) -> PlainTextResponse:
+        handlers, statuses = request.scope["starlette.exception_handlers"]
+        before = dict(handlers)
+        await request.base44.user()
+        seen.append((before, handlers, statuses))
+        return PlainTextResponse("")
+
+    app = Starlette(
+        routes=[Route("/", view)],
+        middleware=[Middleware(Base44Middleware, settings=settings)],
+        exception_handlers={ValueError: lambda request, error: PlainTextResponse("mine")},
+    )
+    assert testclient.TestClient(app).get("/", headers=dict(adas)).status_code == 200
+    before, handlers, statuses = seen[0]
+    assert isinstance(handlers, dict)
+    assert isinstance(statuses, dict)
+    assert ValueError in before
+    assert Base44Error not in before
+    assert handlers[Base44Error] is HANDLERS[Base44Error]
+    assert handlers[ValueError] is before[ValueError]

@@ -1,0 +1,93 @@
+"""What the drivers' apps do, whichever framework they are of: the call that a request names, made on `base44`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Base44Error, Connection
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `/run` answered."""
+
+    result: Any = None
+    error: str | None = None
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+def encode_call(module: str, method: str, args: Any, kwargs: Any) -> list[tuple[str, str]]:
+    """The headers that name a call."""
+    call = {"module": module, "method": method, "args": args, "kwargs": kwargs}
+    return [("x-call", json.dumps(call)), ("accept", "application/json")]
+
+
+def plain(value: Any) -> Any:
+    if isinstance(value, Connection):
+        config = value.connection_config
+        return {"access_token": value.access_token, "connection_config": None if config is None else dict(config)}
+    if isinstance(value, ApiResponse):
+        return dataclasses.asdict(value)
+    if isinstance(value, AppUser):
+        return {"id": value.id, "email": value.email}
+    return value
+
+
+def failed(error: Exception) -> dict[str, Any]:
+    fields = {name: getattr(error, name, None) for name in ("status", "code", "message", "data", "retry_after")}
+    return {"error": type(error).__name__, "fields": fields | {"text": str(error)}}
+
+
+def target(base44: Any, call: dict[str, Any]) -> Any:
+    match call["module"]:
+        case "service":
+            return base44.as_service_role.connectors
+        case "user":
+            return base44.connectors
+    return base44
+
+
+def run_sync(base44: Callable[[], Base44], call: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if call["method"] == "token":
+            token = base44().token
+            return {"result": None if token is None else token.reveal()}
+        method = getattr(target(base44(), call), call["method"])
+        return {"result": plain(method(*call["args"], **call["kwargs"]))}
+    except (Base44Error, ValueError, TypeError) as error:
+        return failed(error)
+
+
+async def run_async(base44: Callable[[], AsyncBase44], call: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if call["method"] == "token":
+            token = base44().token
+            return {"result": None if token is None else token.reveal()}
+        method = getattr(target(base44(), call), call["method"])
+        return {"result": plain(await method(*call["args"], **call["kwargs"]))}
+    except (Base44Error, ValueError, TypeError) as error:
+        return failed(error)
+
+
+async def escape_async(base44: AsyncBase44, call: dict[str, Any]) -> None:
+    """The call, with its errors let out of the view."""
+    await getattr(target(base44, call), call["method"])(*call["args"], **call["kwargs"])
+
+
+def escape_sync(base44: Base44, call: dict[str, Any]) -> None:
+    getattr(target(base44, call), call["method"])(*call["args"], **call["kwargs"])
+
+
+async def guarded_async(base44: AsyncBase44) -> dict[str, Any]:
+    """What a view behind `app_user_connected("calendar")` has: the guard's connection, and the same when asked again."""
+    again = await base44.as_service_role.connectors.get_current_app_user_connection("calendar")
+    return {"same": again is base44.connection("calendar"), "access_token": again.access_token}
+
+
+def guarded_sync(base44: Base44) -> dict[str, Any]:
+    again = base44.as_service_role.connectors.get_current_app_user_connection("calendar")
+    return {"same": again is base44.connection("calendar"), "access_token": again.access_token}

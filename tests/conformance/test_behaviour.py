@@ -1,0 +1,228 @@
+"""The main path and its refusals, in every framework, sync and async, over HTTP to the emulator.
+
+This suite and `test_views` run under real servers too, in `tests/served`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from base44_web.testing import CALENDAR_ID, WORKSPACE_ID, Emulator, Fault
+from tests.checks import Headers, bearer
+from tests.drivers import Driver
+
+
+def test_shared_connection(driver: Driver, emulator: Emulator) -> None:
+    token = emulator.share("slack", config={"team": "T1"})
+    outcome = driver.call("service", "get_connection", "slack")
+    assert outcome.result == {"access_token": token, "connection_config": {"team": "T1"}}
+
+
+def test_workspace_connection(driver: Driver, emulator: Emulator) -> None:
+    token = emulator.share_workspace(WORKSPACE_ID)
+    assert driver.call("service", "get_workspace_connection", WORKSPACE_ID).result["access_token"] == token
+
+
+@pytest.mark.table("connector", ["calendar", CALENDAR_ID])
+def test_app_user_connection_by_name_and_id(driver: Driver, emulator: Emulator, connector: str) -> None:
+    user = emulator.add_user("ada@test.example")
+    token = emulator.connect(user, CALENDAR_ID)
+    emulator.connect(emulator.add_user("grace@test.example"), CALENDAR_ID)
+    headers = bearer(emulator.sign_in(user))
+    outcome = driver.call("service", "get_current_app_user_connection", connector, headers=headers)
+    assert outcome.result == {"access_token": token, "connection_config": None}
+
+
+def test_connect_consent_and_disconnect(driver: Driver, emulator: Emulator, platform: str, adas: Headers) -> None:
+    import httpx2
+
+    before = driver.call("service", "get_current_app_user_connection", "calendar", headers=adas)
+    assert before.error == "NotConnectedError"
+    url = driver.call("user", "connect_app_user", "calendar", headers=adas).result
+    assert url.startswith(f"{platform}/provider/consent?state=")
+    page = httpx2.post(url, data={"answer": "approve"}, follow_redirects=True)
+    assert "Connected" in page.text
+    assert page.url.path == "/api/external-auth/callback"
+    connected = driver.call("service", "get_current_app_user_connection", "calendar", headers=adas)
+    assert connected.result["access_token"]
+    again = driver.call("user", "connect_app_user", "calendar", headers=adas)
+    assert (again.error, again.fields["status"]) == ("AlreadyConnectedError", 409)
+    assert driver.call("user", "disconnect_app_user", "calendar", headers=adas).error is None
+    after = driver.call("user", "disconnect_app_user", "calendar", headers=adas)
+    assert (after.error, after.fields["status"]) == ("NotFoundError", 404)
+
+
+def test_call_api(driver: Driver) -> None:
+    outcome = driver.call("service", "call_api", "x", path="/2/tweets", method="POST", body={"text": "é"})
+    assert outcome.result["success"] is True
+    assert outcome.result["status"] == 201
+    assert outcome.result["data"] == {"text": "é"}
+    assert outcome.result["credits_charged"] == 1
+
+
+def test_provider_error_is_returned_not_raised(driver: Driver) -> None:
+    outcome = driver.call("service", "call_api", "x", path="/nowhere")
+    assert (outcome.result["success"], outcome.result["status"]) == (False, 404)
+
+
+def test_user(driver: Driver, emulator: Emulator) -> None:
+    user = emulator.add_user("ada@test.example")
+    outcome = driver.call("client", "user", headers=bearer(emulator.sign_in(user)))
+    assert outcome.result == {"id": user.id, "email": "ada@test.example"}
+    assert driver.call("client", "user").result is None
+
+
+@pytest.mark.table(
+    ("field", "value", "code"),
+    [("app_id", "another", "other_app"), ("is_service", True, "inactive_user"), ("disabled", True, "inactive_user")],
+)
+def test_users_who_do_not_count(driver: Driver, emulator: Emulator, field: str, value: object, code: str) -> None:
+    user = emulator.add_user("mallory@test.example", **{field: value})
+    outcome = driver.call("client", "user", headers=bearer(emulator.sign_in(user)))
+    assert (outcome.error, outcome.fields["status"], outcome.fields["code"]) == ("AuthenticationError", 401, code)
+
+
+def test_expired_token_is_refused_by_the_platform(driver: Driver, emulator: Emulator) -> None:
+    headers = bearer(emulator.sign_in(emulator.add_user("ada@test.example"), lifetime=-1))
+    for module, method in (("user", "connect_app_user"), ("service", "get_current_app_user_connection")):
+        outcome = driver.call(module, method, "calendar", headers=headers)
+        assert (outcome.error, outcome.fields["status"]) == ("AuthenticationError", 401)
+
+
+@pytest.mark.table(
+    ("module", "method"),
+    [
+        ("user", "connect_app_user"),
+        ("user", "disconnect_app_user"),
+        ("service", "get_current_app_user_connection"),
+    ],
+)
+def test_anonymous_visitors_cost_no_call(driver: Driver, emulator: Emulator, module: str, method: str) -> None:
+    outcome = driver.call(module, method, "calendar")
+    assert (outcome.error, outcome.fields["code"]) == ("AuthenticationError", "no_token")
+    assert emulator.requests == []
+
+
+@pytest.mark.table(
+    "header",
+    [
+        "Basic zq9zq9", "", "Bearer zq9 b", "Bearer  zq9", "Bearer zq9,b", "Bearer zq9, Bearer b",
+        "bearer\tzq9", "Token zq9", 'Bearer "zq9"', "Bearer " + "zq9" * 2731, "Bearer zq9;b",
+    ],
+)  # fmt: skip
+def test_malformed_header_is_an_error_before_any_call(driver: Driver, emulator: Emulator, header: str) -> None:
+    outcome = driver.call("user", "connect_app_user", "calendar", headers=[("authorization", header)])
+    assert (outcome.error, outcome.fields["code"]) == ("AuthenticationError", "malformed_authorization")
+    assert "zq9" not in outcome.fields["message"]
+    assert emulator.requests == []
+
+
+def test_header_that_some_servers_refuse_themselves(driver: Driver, emulator: Emulator) -> None:
+    test_malformed_header_is_an_error_before_any_call(driver, emulator, "Bearer zq9\x7f")
+
+
+def test_two_authorization_headers_are_an_error(driver: Driver, emulator: Emulator) -> None:
+    headers = [("authorization", "Bearer aaa"), ("authorization", "Bearer bbb")]
+    if not driver.headers_apart:
+        headers = [("authorization", "Bearer aaa,Bearer bbb")]  # what WSGI servers make of them
+    outcome = driver.call("user", "connect_app_user", "calendar", headers=headers)
+    assert outcome.error == "AuthenticationError"
+    assert emulator.requests == []
+
+
+@pytest.mark.table("scheme", ["bearer", "Bearer", "BEARER"])
+def test_scheme_is_compared_without_case(driver: Driver, scheme: str) -> None:
+    assert driver.call("client", "token", headers=[("authorization", f"{scheme} a.b.c")]).result == "a.b.c"
+
+
+@pytest.mark.parametrize("header", ["Bearer ", "Bearer"])
+def test_bare_bearer_is_no_token_and_hides_the_cookie(make: Any, header: str) -> None:
+    driver = make(token_sources=["header", "cookie"])
+    headers = [("authorization", header), ("cookie", "base44_access_token=a.b.c")]
+    assert driver.call("client", "token", headers=headers, http_method="GET").result is None
+
+
+def test_header_errors_show_at_first_use_only(driver: Driver) -> None:
+    assert driver.request("POST", "/idle", [("authorization", "Basic Zm9v")]).status_code == 200
+
+
+def test_no_service_role(make: Any, emulator: Emulator) -> None:
+    outcome = make(service_token=None).call("service", "get_connection", "slack")
+    assert outcome.error == "ServiceRoleUnavailableError"
+    assert "BASE44_SERVICE_TOKEN" in outcome.fields["message"]
+    assert emulator.requests == []
+
+
+@pytest.mark.table(
+    "identifier", ["../users", "", ".", "..", "a/b", "a\\b", "a?x", "a#x", "%2e%2e", "a\nb", "a\x00", "\x7f", "\u2028"]
+)
+def test_identifiers_that_would_steer(driver: Driver, emulator: Emulator, identifier: str) -> None:
+    headers = bearer("a.b.c")
+    for module, method in (
+        ("service", "get_connection"),
+        ("service", "get_workspace_connection"),
+        ("service", "get_current_app_user_connection"),
+        ("user", "connect_app_user"),
+        ("user", "disconnect_app_user"),
+    ):
+        assert driver.call(module, method, identifier, headers=headers).error == "ValueError"
+    assert driver.call("service", "call_api", identifier, path="/").error == "ValueError"
+    assert driver.call("service", "get_connection", 7).error == "TypeError"
+    assert emulator.requests == []
+
+
+@pytest.mark.table(
+    ("arguments", "error"),
+    [
+        ({"path": ""}, "ValueError"),
+        ({"path": 7}, "TypeError"),
+        ({"path": "/", "method": "get"}, "ValueError"),
+        ({"path": "/", "method": "TRACE"}, "ValueError"),
+    ],
+)
+def test_call_api_arguments(driver: Driver, emulator: Emulator, arguments: dict[str, object], error: str) -> None:
+    assert driver.call("service", "call_api", "x", **arguments).error == error
+    assert emulator.requests == []
+
+
+def test_platform_errors_are_typed(driver: Driver, emulator: Emulator, adas: Headers) -> None:
+    metered = driver.call("service", "get_connection", "x")
+    assert (metered.error, metered.fields["status"]) == ("MeteredConnectorError", 403)
+    assert driver.call("service", "get_connection", "nothing").error == "NotConnectedError"
+    assert driver.call("service", "call_api", "nothing", path="/").error == "NotFoundError"
+    assert driver.call("user", "connect_app_user", "nothing", headers=adas).error == "NotFoundError"
+    emulator.add_metered("x", credits_left=0)
+    broke = driver.call("service", "call_api", "x", path="/2/users/me")
+    assert (broke.error, broke.fields["status"]) == ("CreditsExhaustedError", 402)
+    assert broke.fields["data"]["extra_data"]["reason"] == "integration_credits_limit_reached"
+    emulator.fault(Fault(status=429, headers={"Retry-After": "7"}, body=b'{"detail": "slow down"}'))
+    limited = driver.call("service", "get_connection", "slack")
+    assert (limited.error, limited.fields["retry_after"]) == ("RateLimitError", 7.0)
+    emulator.fault(Fault(status=422, body=b'{"detail": [{"loc": ["body", "x"], "msg": "is wrong"}]}'))
+    invalid = driver.call("service", "get_connection", "slack")
+    assert (invalid.error, invalid.fields["message"]) == ("ValidationError", "body.x: is wrong")
+
+
+def test_no_cookie_of_the_platform_is_ever_sent_back(driver: Driver, emulator: Emulator, adas: Headers) -> None:
+    emulator.fault(Fault(headers={"Set-Cookie": "session=ada; Path=/"}), times=None)
+    for _ in range(3):
+        driver.call("service", "get_connection", "slack", headers=adas)
+    assert len(emulator.requests) == 3
+    assert all(request.header("cookie") is None for request in emulator.requests)
+
+
+def test_connect_and_disconnect_go_to_the_apps_own_origin(
+    make: Any, emulator: Emulator, platform: str, adas: Headers
+) -> None:
+    """The host that `initiate` is called on ends up in the provider's `redirect_uri`."""
+    with emulator.serve() as own:
+        driver = make(app_url=own.url)
+        url = driver.call("user", "connect_app_user", CALENDAR_ID, headers=adas).result
+        assert url.startswith(own.url + "/")
+        driver.call("user", "disconnect_app_user", CALENDAR_ID, headers=adas)
+        driver.call("service", "get_connection", "slack")
+        hosts = [request.header("host") for request in emulator.requests]
+        own_host, server_host = own.url.removeprefix("http://"), platform.removeprefix("http://")
+        assert hosts == [own_host, own_host, server_host]

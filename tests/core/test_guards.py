@@ -1,0 +1,101 @@
+"""The check behind every guard, and what its answers depend on."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+
+import pytest
+
+from base44_web import (
+    AppUser,
+    Base44,
+    Base44Error,
+    ConnectorID,
+    Settings,
+)
+from base44_web._core.engine.context import Context
+from base44_web._core.engine.engine import Engine
+from base44_web._core.guards.admit import admit
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.platform.io import AWAITING, BLOCKING, run
+from base44_web._core.replies.visit import Visit, path_and_query
+from base44_web._core.views.routes import safe_next
+from base44_web.testing import CALENDAR_ID, Emulator
+from tests.checks import (
+    NAVIGATION,
+    bearer,
+)
+from tests.conftest import Clock
+from tests.transports import Meeting
+
+
+@pytest.mark.parametrize("kind", ["blocking", "awaiting"])
+def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, kind: str) -> None:
+    """And the user with them: the platform answers none of the seven before it has all."""
+    user = emulator.add_user("ada@test.example")
+    names = {f"c{n}": f"id{n}" for n in range(5)}
+    for identifier in (*names.values(), "other"):
+        emulator.connect(user, identifier)
+    settings = Settings(app_id=emulator.app_id, service_token=emulator.service_token, app_user_connectors=names)
+    incoming = Incoming("GET", bearer(emulator.sign_in(user)))
+    context = Context(Engine(settings, Meeting(emulator, 7)), incoming)
+    connectors = (*names, ConnectorID("other"))
+    if kind == "blocking":
+        found = run(admit(BLOCKING, context, connectors))
+    else:
+        found = asyncio.run(admit(AWAITING, context, connectors))
+    assert found.id == user.id
+    assert all(context.at_hand(identifier) for identifier in (*names.values(), "other"))
+
+
+def test_connection_without_a_guard() -> None:
+    with Base44(app_id="a") as base44, pytest.raises(LookupError, match="app_user_connected"):
+        base44.connection("calendar")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "here"),
+    [
+        ("/a b", "x=1", "/a%20b?x=1"), ("/a?b#c%z", "", "/a%3Fb%23c%25z"), ("//evil.example/x", "", "/evil.example/x"),
+        ("///e", "a", "/e?a"), ("/\\e", "", "/%5Ce"), ("/\r\nSet-Cookie: a", "", "/%0D%0ASet-Cookie:%20a"), ("/é", "", "/%C3%A9"),
+    ],
+)  # fmt: skip
+def test_where_a_visitor_comes_back_to(path: str, query: str, here: str) -> None:
+    assert path_and_query(path, query) == here
+
+
+def test_errors_of_a_client_made_by_hand_are_not_the_visitors(settings: Settings, emulator: Emulator) -> None:
+    user = emulator.add_user("bot@test.example")
+    for token, call in (
+        ("a.b.c", "connect_app_user"), (emulator.sign_in(user, lifetime=-5), "get_current_app_user_connection"),
+        (emulator.sign_in(user), "get_current_app_user_connection"), ("opaque", "user"),
+    ):  # fmt: skip
+        with Base44(settings=settings, token=token) as base44:
+            module = base44.connectors if call == "connect_app_user" else base44.as_service_role.connectors
+            made = base44.user if call == "user" else partial(getattr(module, call), "calendar")
+            with pytest.raises(Base44Error) as caught:
+                made()
+        assert not caught.value.about_visitor, call
+
+
+@pytest.mark.parametrize(("method", "navigation"), [("GET", True), ("HEAD", True), ("POST", False), ("PUT", False)])
+def test_what_counts_as_going_to_a_page(settings: Settings, method: str, navigation: bool) -> None:
+    for headers in (NAVIGATION, [("accept", "text/html")]):
+        visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
+        assert visit.navigation is navigation
+
+
+def test_a_connection_at_hand_ends(settings: Settings, emulator: Emulator, ada: AppUser, clock: Clock) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    with Base44(settings=settings, token=emulator.sign_in(ada)) as base44:
+        run(admit(BLOCKING, base44._context, ("calendar",)))
+        assert base44.connection("calendar").access_token
+        clock.forward(61)
+        with pytest.raises(LookupError, match="get_current_app_user_connection"):
+            base44.connection("calendar")
+
+
+def test_next_is_never_none() -> None:
+    assert safe_next([], "/app/") == "/app/"
+    assert safe_next(["/a", "/a"], "/app/") == "/app/"

@@ -1,0 +1,59 @@
+"""What importing costs, and what the core may know."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+
+PROBE = """
+import socket, ssl, sys, threading
+def refuse(*args, **kwargs): raise AssertionError("made at import")
+class NoSocket(socket.socket):
+    __init__ = refuse
+class NoContext(ssl.SSLContext):
+    def __new__(cls, *args, **kwargs): refuse()
+socket.socket, ssl.SSLContext = NoSocket, NoContext
+threading.Thread.start = refuse
+import {module}
+loaded = {{name.partition(".")[0] for name in sys.modules}}
+unwanted = loaded & set({unwanted!r})
+assert not unwanted, unwanted
+print("ok")
+"""
+FRAMEWORKS = ["starlette", "fastapi", "django", "flask", "werkzeug", "asgiref"]
+
+
+@pytest.mark.parametrize(
+    ("module", "needs", "unwanted"),
+    [
+        ("base44_web", None, [*FRAMEWORKS, "httpx2", "httpx", "jwt", "h11", "sqlite3"]),
+        ("base44_web.starlette", "starlette", ["fastapi", "django", "flask"]),
+        ("base44_web.fastapi", "fastapi", ["django", "flask"]),
+        ("base44_web.django", "django", ["starlette", "fastapi", "flask"]),
+        ("base44_web.flask", "flask", ["starlette", "fastapi", "django"]),
+        ("base44_web.testing", None, FRAMEWORKS),
+        ("base44_web.cli", None, [*FRAMEWORKS, "uvicorn"]),
+    ],
+)
+def test_importing_opens_nothing_and_loads_no_other_framework(
+    module: str, needs: str | None, unwanted: list[str]
+) -> None:
+    if needs:
+        pytest.importorskip(needs)
+    code = PROBE.format(module=module, unwanted=unwanted)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
+
+
+def test_no_module_grows_without_end() -> None:
+    long = {
+        str(path.relative_to(ROOT)): count
+        for path in (ROOT / "src").rglob("*.py")
+        if (count := len(path.read_text().splitlines())) > 400
+    }
+    assert not long

@@ -169,7 +169,7 @@ def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
     elif isinstance(thing, list | tuple):
         yield from cast(list[Any], thing)
     elif isinstance(thing, dict):
-        yield from cast("dict[str, Any]", cast(object, thing)).values()
+        yield from list(thing.values())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
     elif inspect.ismethod(thing):
         yield thing.__self__ if _package(thing.__func__) in frameworks else None
     elif inspect.isfunction(thing):

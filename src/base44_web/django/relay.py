@@ -9,11 +9,11 @@ from django.http import HttpRequest, HttpResponse
 from django.http.request import RawPostDataException, UnreadablePostError
 
 from .._core.incoming.request import Incoming
-from .._core.incoming.signature import SignatureCheck
+from .._core.incoming.signature import SignatureCheck, signed_paths
 from .._core.replies.refuse import early_reply
 from ..errors import ConfigurationError
 from .replies import response
-from .request import INCOMING, full_path
+from .request import INCOMING, full_path, mount_of
 
 
 def refusal_of(check: SignatureCheck, request: HttpRequest) -> HttpResponse | None:
@@ -22,7 +22,8 @@ def refusal_of(check: SignatureCheck, request: HttpRequest) -> HttpResponse | No
     if check.is_bare(incoming):
         return None
     query: str = request.META.get("QUERY_STRING", "")
-    refused = check.check(incoming, path=full_path(request), query=query, body=_body(check, request))
+    paths = signed_paths(full_path(request), mount_of(request))
+    refused = check.check(incoming, paths=paths, query=query, body=_body(check, request))
     return None if refused is None else response(early_reply(refused), request)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from io import BytesIO
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from flask import Flask, Response
 from werkzeug.wsgi import get_input_stream
 
 from .._core.engine.apps import Engines
+from .._core.incoming.signature import signed_paths
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error
 from .request import full_path, incoming_of
@@ -22,7 +23,7 @@ def find_engines(app: Flask, engines: Engines) -> None:
 
     def wsgi_app(environ: Any, start_response: Any) -> Any:
         try:
-            refused = _refusal(environ, engines)
+            refused = _refusal(app, environ, engines)
         except Base44Error as error:
             if not error.about_visitor:
                 raise
@@ -35,7 +36,7 @@ def find_engines(app: Flask, engines: Engines) -> None:
     app.wsgi_app = wsgi_app  # type: ignore[method-assign]
 
 
-def _refusal(environ: dict[str, Any], engines: Engines) -> Base44Error | None:
+def _refusal(app: Flask, environ: dict[str, Any], engines: Engines) -> Base44Error | None:
     """Find the request's engine, and say why the request is refused, if so. Its body stays readable."""
     incoming, path = incoming_of(environ), full_path(environ)
     engine = environ[ENGINE] = engines.find(incoming, path)
@@ -45,7 +46,11 @@ def _refusal(environ: dict[str, Any], engines: Engines) -> Base44Error | None:
     body = _read(get_input_stream(environ), check.max_body + 1)
     environ["wsgi.input"] = BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
-    return check.check(incoming, path=path, query=environ.get("QUERY_STRING", ""), body=body)
+    mount = environ.get("SCRIPT_NAME", "").encode("latin-1").decode("utf-8", "replace")
+    if not mount:  # Flask's own word for a prefix that a proxy takes away, without any effect on requests
+        mount = cast(str, app.config["APPLICATION_ROOT"]).rstrip("/")
+        path = mount + path
+    return check.check(incoming, paths=signed_paths(path, mount), query=environ.get("QUERY_STRING", ""), body=body)
 
 
 def _read(stream: Any, size: int) -> bytes:

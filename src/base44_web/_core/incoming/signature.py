@@ -1,8 +1,12 @@
 """Platform headers that a function of the app signs as it relays a request: `platform_headers="signed"`.
 
 `examples/relay/relay.ts` is the other side. Signed is a JSON array: version, key ID, time (seconds since 1970),
-nonce, audience, method, path (decoded, with the mount), query (raw), SHA-256 of the body (hex), and each of `SIGNED` as
-its value or null; by HMAC-SHA-256, in hex.
+nonce, audience, method, path (decoded, as the relay sends it), query (raw), SHA-256 of the body (hex), and each of
+`SIGNED` as its value or null; by HMAC-SHA-256, in hex.
+
+Which part of the mount the relay sends, and which a proxy, a server or the app's settings add on the way, differs from
+one deployment to the next; all lead to the same view. So a signature holds over the path as routed and over that with
+each part of the mount before it: `signed_paths`.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import time
 from hashlib import sha256
 from typing import Final, final
 
-from ...errors import AuthenticationError, Base44Error, ConfigurationError, PayloadTooLargeError, ServerError
+from ...errors import BadRequestError, Base44Error, ConfigurationError, PayloadTooLargeError, ServerError
 from ..config import Settings
 from ..secret import Opaque
 from .replays import replay_store
@@ -25,6 +29,27 @@ logger = logging.getLogger("base44_web")
 
 _FORM = re.compile(r"v=1;k=([A-Za-z0-9_-]{1,64});t=([0-9]{1,12});n=([A-Za-z0-9_-]{22,64});s=([0-9a-f]{64})")
 _WINDOW: Final = 300  # seconds, either way
+_MOST_PATHS: Final = 16
+
+
+def signed_paths(path: str, mount: str) -> tuple[str, ...]:
+    """The paths that a relay may have sent, and signed, for a request.
+
+    Args:
+        path: decoded, with the mount.
+        mount: what of it comes before the path as routed; decoded, empty for nothing.
+
+    Returns:
+        The path, and the path without the first segments of the mount: first without none, at last without all.
+    """
+    mount = mount.rstrip("/")
+    if not mount or not (path == mount or path.startswith(f"{mount}/")):
+        return (path,)
+    starts = [at for at, character in enumerate(mount) if character == "/" and at] + [len(mount)]
+    found = [path, *(path[at:] or "/" for at in starts[-_MOST_PATHS:])]
+    if path == f"{mount}/":  # what some servers and frameworks make of the mount itself
+        found.append(mount)
+    return tuple(dict.fromkeys(found))
 
 
 @final
@@ -62,12 +87,12 @@ class SignatureCheck(Opaque):
         """Whether a request claims nothing: then its visitor is nobody, and its body is not read here."""
         return not any(incoming.all(name) for name in (*SIGNED, SIGNATURE))
 
-    def check(self, incoming: Incoming, *, path: str, query: str, body: bytes) -> Base44Error | None:
+    def check(self, incoming: Incoming, *, paths: tuple[str, ...], query: str, body: bytes) -> Base44Error | None:
         """Check a request that is not bare; waits for the store.
 
         Args:
             incoming: what came in.
-            path: decoded, with the mount.
+            paths: of which one must be signed: `signed_paths`.
             query: raw.
             body: the first `max_body` + 1 bytes.
 
@@ -78,7 +103,7 @@ class SignatureCheck(Opaque):
             return PayloadTooLargeError(
                 f"A signed body has {self.max_body} bytes at most.", code="body_too_large", about_visitor=True
             )
-        reason, name = self._reason(incoming, path, query, body)
+        reason, name = self._reason(incoming, paths, query, body)
         if reason is None:
             try:
                 reason = None if self._store.add(name, 2 * _WINDOW + 60) else "this request was here before"
@@ -88,9 +113,10 @@ class SignatureCheck(Opaque):
         if reason is None:
             return None
         logger.warning("A relayed request is refused: %s", reason)
-        return AuthenticationError(f"The signature is refused: {reason}.", code="bad_signature", about_visitor=True)
+        # No 401: the visitor's token is not what is wrong, and a page would sign them out.
+        return BadRequestError("The signature is refused.", code="bad_signature", about_visitor=True)
 
-    def _reason(self, incoming: Incoming, path: str, query: str, body: bytes) -> tuple[str | None, str]:
+    def _reason(self, incoming: Incoming, paths: tuple[str, ...], query: str, body: bytes) -> tuple[str | None, str]:
         """Why a request is refused, or `None`; and under which name it is noted."""
         if any(len(incoming.all(name)) > 1 for name in (*SIGNED, SIGNATURE)):
             return "it has a header twice", ""
@@ -105,20 +131,16 @@ class SignatureCheck(Opaque):
             return "it is too old, or a clock is wrong", ""
         values = [incoming.all(name)[0].reveal() if incoming.all(name) else None for name in SIGNED]
         audience = self._settings.relay_audience
-        signed = [
-            1,
-            key_id,
-            int(seconds),
-            nonce,
-            audience,
-            incoming.method,
-            path,
-            query,
-            sha256(body).hexdigest(),
-            *values,
-        ]
-        octets = json.dumps(signed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
-        expected = hmac.digest(secret.reveal().encode(), octets, "sha256").hex()
-        if not hmac.compare_digest(expected, signature):
-            return "its signature is wrong", ""
+        digest, key = sha256(body).hexdigest(), secret.reveal().encode()
+        for path in paths:
+            signed = [1, key_id, int(seconds), nonce, audience, incoming.method, path, query, digest, *values]
+            octets = json.dumps(signed, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+            if hmac.compare_digest(hmac.digest(key, octets, "sha256").hex(), signature):
+                break
+        else:
+            return (
+                "its signature is wrong: another secret or relay_audience, or something between changed it (for the "
+                f"path, {' or '.join(ascii(path[:200]) for path in paths)} would do: a prefix that a proxy takes away "
+                "is one to tell the server)"
+            ), ""
         return None, sha256(f"{audience} {key_id} {nonce}".encode()).hexdigest()

@@ -37,6 +37,8 @@ const HOP_BY_HOP = [
 const NOT_SENT = new Set([...HOP_BY_HOP, "host", "content-length", "accept-encoding", "cookie", "expect", SIGNATURE]);
 // They would speak for the whole app, or for the server's own origin.
 const NOT_RETURNED = new Set([...HOP_BY_HOP, "set-cookie", "alt-svc", "clear-site-data", "strict-transport-security"]);
+// What Node.js has decoded, though the header is still there; Deno decodes nothing that it did not ask for.
+const DECODED = "Deno" in globalThis ? /^$/ : /^(gzip|x-gzip|deflate|br)$/i;
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 const MAX_PROBLEM = 65_536; // bytes
 const CLOCKS = 300; // seconds that a signature is good for, either way
@@ -266,7 +268,7 @@ export async function relay(request: Request, to: Relay): Promise<Response> {
 }
 
 async function returned(request: Request, answer: Response, sent: { url: URL; path: string }, to: Relay): Promise<Response> {
-  const decoded = answer.headers.has("content-encoding");
+  const decoded = DECODED.test(answer.headers.get("content-encoding") ?? "-");
   const headers = new Headers();
   for (const [name, value] of answer.headers) {
     if (NOT_RETURNED.has(name) || (decoded && (name === "content-encoding" || name === "content-length"))) continue;

@@ -1,9 +1,12 @@
-// A function of an app, as the platform runs it: the relay, and beside it the reference client for the same request.
+// A function of an app, as the platform runs it: relays by their mounts, and beside them the reference client.
 import { createClientFromRequest } from "@base44/sdk";
 
-export function handler(relay, to) {
+export function handler(relay, relays) {
   return async (request) => {
-    if (new URL(request.url).pathname !== "/functions/beside") return relay(request, to);
+    const { pathname } = new URL(request.url);
+    if (pathname !== "/functions/beside") {
+      return relay(request, relays.find(({ mount }) => pathname.startsWith(`${mount}/`)) ?? relays[0]);
+    }
     const client = createClientFromRequest(request);
     const { accessToken } = await client.asServiceRole.connectors.getConnection("slack");
     const user = await client.auth.me().catch(() => null);

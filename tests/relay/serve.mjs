@@ -1,4 +1,4 @@
-// The relay under Node.js. Its settings are the first argument; it writes its port, and ends with its standard input.
+// The relay under Node.js. Its settings, or those of several, are the first argument; it writes its port, and ends with its standard input.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { Readable } from "node:stream";
@@ -12,9 +12,9 @@ const { outputText, diagnostics } = typescript.transpileModule(source, {
 });
 if (diagnostics.length) throw new Error(JSON.stringify(diagnostics.map((each) => each.messageText)));
 const { checkRelay, relay } = await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
-const to = JSON.parse(process.argv[2]);
-checkRelay(to);
-const answerFor = handler(relay, to);
+const relays = [JSON.parse(process.argv[2])].flat();
+relays.forEach(checkRelay);
+const answerFor = handler(relay, relays);
 
 const server = createServer(async (incoming, outgoing) => {
   const headers = new Headers();

@@ -4,6 +4,9 @@
 // The server has platform_headers="signed", relay_keys={"<keyId>": "<secret>"} and relay_audience="<audience>".
 // Signed is the path as it is sent from here, percent-decoded: a server that knows of a prefix which a proxy between
 // takes away (--root-path, FORCE_SCRIPT_NAME) accepts it with that prefix and without.
+//
+// It runs under Deno, as on the platform, and under Node.js, whose fetch writes Sec-Fetch-Mode itself: what the server
+// has for a person's browser (pages) it then answers as for a script.
 
 export interface Relay {
   /** The server: an https origin (http on loopback), without a path. */
@@ -20,7 +23,7 @@ export interface Relay {
   secret: string;
   /** Milliseconds until the server has begun to answer; 25,000 if it is left out. */
   timeout?: number;
-  /** Bytes of a request's body, which is read before it is signed; 1 MiB if it is left out (the server: relay_max_body). */
+  /** Bytes of a request's body, which is read before it is signed; 1 MiB if it is left out, as the server's relay_max_body. */
   maxBody?: number;
 }
 

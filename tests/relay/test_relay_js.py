@@ -141,7 +141,7 @@ def listening(handle: Handle) -> Iterator[str]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        do_GET = do_POST = do_HEAD = lambda self: handle(self)  # noqa: E731 - the library's names
+        do_GET = do_POST = do_HEAD = lambda self: handle(self)
 
         def log_message(self, *_: Any) -> None: ...
 
@@ -358,7 +358,10 @@ def test_the_function_itself(emulator: Emulator, platform: str, tmp_path: Path) 
         "RELAY_KEY_ID": "k1", "RELAY_SECRET": SECRET,
     }  # fmt: skip
     run = [*deno, "run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", main]
-    for missing, message in (({"RELAY_SECRET": ""}, "Set RELAY_SECRET."), ({"RELAY_PREFIX": "x/"}, "The relay's prefix")):
+    for missing, message in (
+        ({"RELAY_SECRET": ""}, "Set RELAY_SECRET."),
+        ({"RELAY_PREFIX": "x/"}, "The relay's prefix"),
+    ):
         done = subprocess.run(
             run, cwd=HERE, capture_output=True, text=True, timeout=60, env={**os.environ, **given, **missing}
         )
@@ -456,7 +459,12 @@ def test_content_length_stays_where_it_may(runtime: str, tmp_path: Path) -> None
         elif self.path == "/empty":
             says(self, 204, {})
         else:
-            says(self, 200, {"X-Asked": self.headers["accept-encoding"], "Alt-Svc": 'h3=":443"', "Set-Cookie": "a=b"}, b"1234567")
+            says(
+                self,
+                200,
+                {"X-Asked": self.headers["accept-encoding"], "Alt-Svc": 'h3=":443"', "Set-Cookie": "a=b"},
+                b"1234567",
+            )
 
     with listening(handle) as server, relaying(runtime, tmp_path, relay_to(server)) as url:
         answer = httpx2.get(f"{url}/functions/relay/plain")
@@ -473,34 +481,73 @@ def test_content_length_stays_where_it_may(runtime: str, tmp_path: Path) -> None
 # --- addresses
 
 
-@pytest.mark.parametrize(("prefix", "name"), [("", "uvicorn --root-path"), (PREFIX, "Mount, middleware around")])
+@contextmanager
+def relayed_site(name: str, runtime: str, emulator: Emulator, platform: str, folder: Path) -> Iterator[tuple[str, str]]:
+    """A site whose path is one on the server, and another one on the relay: the server's address, and the relay's."""
+    with serving(name, emulator, platform, folder) as server, stripping(server) as proxy:
+        to = relay_to(server if name.startswith("Mount") else proxy, prefix=PREFIX)
+        with relaying(runtime, folder, to) as url:
+            yield server, url
+
+
+MOUNTED = ["uvicorn --root-path", "Mount, middleware around"]  # what a proxy takes away; what the app has
+
+
+@pytest.mark.parametrize("name", MOUNTED)
 def test_addresses_are_those_of_the_relay(
-    prefix: str, name: str, emulator: Emulator, platform: str, relayed: Headers, runtime: str, tmp_path: Path
+    name: str, emulator: Emulator, platform: str, relayed: Headers, runtime: str, tmp_path: Path
 ) -> None:
-    command, site, more, statuses = SITES[name]
-    with serving(name, emulator, platform, tmp_path) as server, stripping(server) as proxy:
-        # The first server knows a prefix that its proxy takes away.
-        to = relay_to(server, prefix=prefix) if prefix else relay_to(proxy, prefix=PREFIX)
-        with relaying(runtime, tmp_path, to) as url, httpx2.Client(headers=relayed, timeout=20) as client:
-            base = "/functions/relay"
-            problem = client.get(f"{url}{base}/guarded")
+    base = "/functions/relay"
+    with relayed_site(name, runtime, emulator, platform, tmp_path) as (server, url):
+        with httpx2.Client(base_url=url, headers=relayed, timeout=20) as client:
+            problem = client.get(f"{base}/guarded")
             assert problem.status_code == 403
             assert problem.json()["connect_url"] == f"{base}/base44/connect/calendar"
             assert problem.json()["status_url"] == f"{base}/base44/status/calendar"
-            assert client.get(f"{url}{problem.json()['status_url']}").json() == {"connected": False}
-            sent = client.get(f"{url}{base}/guarded?a=%2F&b", headers=NAVIGATION).headers["location"]
+            assert client.get(problem.json()["status_url"]).json() == {"connected": False}
+            assert client.get(f"{base}/elsewhere").headers["location"] == f"{base}/me?a=b#c"
+            if runtime == "node":  # whose fetch writes Sec-Fetch-Mode itself: no page comes through there
+                return
+            sent = client.get(f"{base}/guarded?a=%2F&b", headers=NAVIGATION).headers["location"]
             assert sent == f"{base}/base44/connect/calendar?next={base}/guarded%3Fa%3D%252F%26b"
-            absolute = client.get(f"{url}{base}/elsewhere").headers["location"]
-            assert absolute == f"{base}/me?a=b#c"
-            page = client.get(f"{url}{sent}", headers=NAVIGATION)
+            page = client.get(sent, headers=NAVIGATION)
             assert page.status_code == 200
-            for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text):
-                assert str(httpx2.URL(f"{url}{sent}").join(link.replace("&amp;", "&"))).startswith(f"{url}{base}/"), link
-            for link in re.findall(r'(?:href|src)="([^"]*connect\.(?:js|css)[^"]*)"', page.text):
-                assert client.get(str(httpx2.URL(f"{url}{sent}").join(link))).status_code == 200
+            here = httpx2.URL(url + sent)
+            links = [here.join(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text)]
+            assert {link.path.removeprefix(base) for link in links} == {
+                "/base44/connect.css", "/base44/connect.js", "/base44/connect/calendar", "/base44/disconnect/calendar",
+                "/guarded",
+            }  # fmt: skip
+            assert all(link.path.startswith(f"{base}/") for link in links)
+            home = client.get(f"{base}/base44/connect/calendar", headers=NAVIGATION).text
+            assert here.join(re.findall('data-next="([^"]*)"', home)[0]).path == f"{base}/"
             for answer in (problem, page):
                 assert server.rpartition(":")[2] not in answer.text + str(answer.headers)
-    del command, site, more, statuses
+
+
+@pytest.mark.parametrize("name", MOUNTED)
+def test_connecting_through_the_relay(
+    name: str, chromium: Any, emulator: Emulator, platform: str, relayed: Headers, tmp_path: Path
+) -> None:
+    """In a real browser; the platform adds its headers on the way, which here the browser does."""
+    said = dict(relayed)
+    token = said.pop("authorization").removeprefix("Bearer ")
+    with relayed_site(name, "deno", emulator, platform, tmp_path) as (_, url):
+        context = chromium.new_context(extra_http_headers=said)
+        context.set_default_timeout(20_000)
+        page = context.new_page()
+        try:
+            page.goto(f"{url}/functions/relay/base44/connect.css")
+            page.evaluate("token => localStorage.setItem('base44_access_token', token)", token)
+            page.goto(f"{url}/functions/relay/base44/connect/calendar?next=/functions/relay/guarded")
+            page.wait_for_selector("text=ada@test.example")
+            page.wait_for_function("() => new Promise((done) => setTimeout(() => done(true), 600))")
+            with context.expect_page() as opening:
+                page.click("button:has-text('Connect')")
+            opening.value.click("text=Allow")
+            page.wait_for_url("**/functions/relay/guarded")
+        finally:
+            context.close()
 
 
 def test_addresses_that_lead_elsewhere_stay(runtime: str, tmp_path: Path) -> None:

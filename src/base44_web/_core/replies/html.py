@@ -49,7 +49,7 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 <input type="hidden" name="next" value="$next">
 <button class="plain">Disconnect</button>
 </form>
-<form class="scripted" data-again>
+<form data-again data-show="connected" hidden>
 <p class="quiet">Does it not work, or have you taken the permission back at $service?</p>
 <button class="plain">Reconnect</button>
 </form>

@@ -215,16 +215,18 @@ function run(page) {
   addEventListener("focus", () => (ready = Math.max(ready, performance.now() + INERT)));
 
   // Some link brought it along. It is nobody's here, and should not stay where it is seen and copied.
-  const here = new URL(location.href);
-  if (here.searchParams.has("access_token")) {
-    here.searchParams.delete("access_token");
-    history.replaceState(history.state, "", here);
+  const fields = location.search.slice(1).split("&");
+  const kept = fields.filter((field) => !new URLSearchParams(field).has("access_token"));
+  if (kept.length < fields.length) {
+    const query = kept.length ? `?${kept.join("&")}` : "";
+    history.replaceState(history.state, "", location.pathname + query + location.hash);
   }
 
   const show = (state) => {
     page.dataset.state = state;
     for (const part of page.querySelectorAll("[data-show]")) part.hidden = !part.dataset.show.split(" ").includes(state);
   };
+  show(page.dataset.state); // with what only a script can do
   const say = (what) => {
     const words = page.querySelector(`template[data-say="${what}"]`);
     page.querySelector("[role=status]").replaceChildren(...(words ? [words.content.cloneNode(true)] : []));

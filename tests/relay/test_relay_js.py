@@ -498,31 +498,35 @@ def test_addresses_are_those_of_the_relay(
     name: str, emulator: Emulator, platform: str, relayed: Headers, runtime: str, tmp_path: Path
 ) -> None:
     base = "/functions/relay"
-    with relayed_site(name, runtime, emulator, platform, tmp_path) as (server, url):
-        with httpx2.Client(base_url=url, headers=relayed, timeout=20) as client:
-            problem = client.get(f"{base}/guarded")
-            assert problem.status_code == 403
-            assert problem.json()["connect_url"] == f"{base}/base44/connect/calendar"
-            assert problem.json()["status_url"] == f"{base}/base44/status/calendar"
-            assert client.get(problem.json()["status_url"]).json() == {"connected": False}
-            assert client.get(f"{base}/elsewhere").headers["location"] == f"{base}/me?a=b#c"
-            if runtime == "node":  # whose fetch writes Sec-Fetch-Mode itself: no page comes through there
-                return
-            sent = client.get(f"{base}/guarded?a=%2F&b", headers=NAVIGATION).headers["location"]
-            assert sent == f"{base}/base44/connect/calendar?next={base}/guarded%3Fa%3D%252F%26b"
-            page = client.get(sent, headers=NAVIGATION)
-            assert page.status_code == 200
-            here = httpx2.URL(url + sent)
-            links = [here.join(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text)]
-            assert {link.path.removeprefix(base) for link in links} == {
+    with (
+        relayed_site(name, runtime, emulator, platform, tmp_path) as (server, url),
+        httpx2.Client(base_url=url, headers=relayed, timeout=20) as client,
+    ):
+        problem = client.get(f"{base}/guarded")
+        assert problem.status_code == 403
+        assert problem.json()["connect_url"] == f"{base}/base44/connect/calendar"
+        assert problem.json()["status_url"] == f"{base}/base44/status/calendar"
+        assert client.get(problem.json()["status_url"]).json() == {"connected": False}
+        assert client.get(f"{base}/elsewhere").headers["location"] == f"{base}/me?a=b#c"
+        if runtime == "node":  # whose fetch writes Sec-Fetch-Mode itself: no page comes through there
+            return
+        sent = client.get(f"{base}/guarded?a=%2F&b", headers=NAVIGATION).headers["location"]
+        assert sent == f"{base}/base44/connect/calendar?next={base}/guarded%3Fa%3D%252F%26b"
+        page = client.get(sent, headers=NAVIGATION)
+        assert page.status_code == 200
+        here = httpx2.URL(url + sent)
+        links = [here.join(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text)]
+        assert {link.path.removeprefix(base) for link in links} == {
                 "/base44/connect.css", "/base44/connect.js", "/base44/connect/calendar", "/base44/disconnect/calendar",
                 "/guarded",
             }  # fmt: skip
-            assert all(link.path.startswith(f"{base}/") for link in links)
-            home = client.get(f"{base}/base44/connect/calendar", headers=NAVIGATION).text
-            assert here.join(re.findall('data-next="([^"]*)"', home)[0]).path == f"{base}/"
-            for answer in (problem, page):
-                assert server.rpartition(":")[2] not in answer.text + str(answer.headers)
+        assert all(link.path.startswith(f"{base}/") for link in links)
+        home = client.get(f"{base}/base44/connect/calendar", headers=NAVIGATION).text
+        # Of an app in a mount, home is what is around it.
+        after = here.join(re.findall('data-next="([^"]*)"', home)[0]).path
+        assert after == ("/" if name.startswith("Mount") else f"{base}/")
+        for answer in (problem, page):
+            assert server.rpartition(":")[2] not in answer.text + str(answer.headers)
 
 
 @pytest.mark.parametrize("name", MOUNTED)

@@ -23,7 +23,7 @@ export interface Relay {
   secret: string;
   /** Milliseconds until the server has begun to answer; 25,000 if it is left out. */
   timeout?: number;
-  /** Bytes of a request's body, which is read before it is signed; 1 MiB if it is left out, as the server's relay_max_body. */
+  /** Bytes of a request's body, which is read before it is signed; 1 MiB if it is left out, as relay_max_body is. */
   maxBody?: number;
 }
 
@@ -66,7 +66,9 @@ export function checkRelay(to: Relay): void {
   for (const name of ["prefix", "mount"] as const) {
     const path = to[name];
     if (path === "") continue;
-    if (!path.startsWith("/") || path.endsWith("/")) wrong(name, 'is empty, or begins with "/" and does not end with it');
+    if (!path.startsWith("/") || path.endsWith("/")) {
+      wrong(name, 'is empty, or begins with "/" and does not end with it');
+    }
     if (/[\\%?#\s\p{Cc}]|\/\/|\/\.{1,2}(\/|$)/u.test(path)) wrong(name, "must be a plain path, not percent-encoded");
   }
   if (!to.audience) wrong("audience", "is empty");
@@ -149,7 +151,9 @@ function report(kind: string, what: string): void {
   console.error(`base44 relay: ${what}`);
 }
 
-function problem(slug: string, status: number, title: string, detail: string, more: Record<string, string> = {}): Response {
+type More = Record<string, string>;
+
+function problem(slug: string, status: number, title: string, detail: string, more: More = {}): Response {
   const document = { type: `urn:base44-web:${slug}`, title, status, detail };
   const headers = { "content-type": "application/problem+json", "cache-control": "no-store", ...more };
   return new Response(JSON.stringify(document), { status, headers });
@@ -158,8 +162,9 @@ function problem(slug: string, status: number, title: string, detail: string, mo
 const notHere = (): Response => problem("relay-path", 404, "There is nothing here", "No such path is passed on.");
 
 function wrongMount(path: string, to: Relay): Response {
-  report("mount", `it was asked for ${JSON.stringify(path)}, and its mount is ${JSON.stringify(to.mount)}: set RELAY_MOUNT`);
-  const detail = `This relay is set to be at ${JSON.stringify(to.mount)}, and was asked for another path.`;
+  const mount = JSON.stringify(to.mount);
+  report("mount", `it was asked for ${JSON.stringify(path)}, and its mount is ${mount}: set RELAY_MOUNT`);
+  const detail = `This relay is set to be at ${mount}, and was asked for another path.`;
   return problem("relay-mount", 404, "The relay is elsewhere", detail);
 }
 
@@ -170,7 +175,7 @@ function disbelieved(path: string, to: Relay, date: string | null): Response {
   report(
     "signature",
     `the server refuses its signature (path ${JSON.stringify(path)}, audience ${JSON.stringify(to.audience)}, ` +
-      `key ${to.keyId}${clock}). Compare relay_keys, relay_audience, the clocks and the prefix; the server's log says which`,
+      `key ${to.keyId}${clock}). Compare relay_keys, relay_audience, the clocks and the prefix; its log says more`,
   );
   return problem("relay-refused", 502, "Not available right now", "The server does not accept this relay.");
 }
@@ -203,7 +208,9 @@ const hex = (octets: ArrayBuffer | Uint8Array): string =>
   [...new Uint8Array(octets)].map((octet) => octet.toString(16).padStart(2, "0")).join("");
 
 /** The signature of a request, for its header. */
-async function sign(to: Relay, method: string, path: string, query: string, headers: Headers, body: Uint8Array<ArrayBuffer>) {
+async function sign(
+  to: Relay, method: string, path: string, query: string, headers: Headers, body: Uint8Array<ArrayBuffer>,
+): Promise<string> {
   const seconds = Math.floor(Date.now() / 1000);
   const nonce = hex(crypto.getRandomValues(new Uint8Array(16)));
   const signed = JSON.stringify([
@@ -270,7 +277,9 @@ export async function relay(request: Request, to: Relay): Promise<Response> {
   return await returned(request, answer, found, to);
 }
 
-async function returned(request: Request, answer: Response, sent: { url: URL; path: string }, to: Relay): Promise<Response> {
+async function returned(
+  request: Request, answer: Response, sent: { url: URL; path: string }, to: Relay,
+): Promise<Response> {
   const decoded = DECODED.test(answer.headers.get("content-encoding") ?? "-");
   const headers = new Headers();
   for (const [name, value] of answer.headers) {
@@ -294,7 +303,9 @@ async function returned(request: Request, answer: Response, sent: { url: URL; pa
   } catch {
     octets = null;
   }
-  if (octets === null) return problem("relay-upstream", 502, "Not available right now", "The server's answer is broken.");
+  if (octets === null) {
+    return problem("relay-upstream", 502, "Not available right now", "The server's answer is broken.");
+  }
   let document: unknown;
   try {
     document = JSON.parse(new TextDecoder().decode(octets));

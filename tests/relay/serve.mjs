@@ -1,4 +1,5 @@
-// The relay under Node.js. Its settings, or those of several, are the first argument; it writes its port, and ends with its standard input.
+// The relay under Node.js. Its settings, or those of several, are the first argument; it writes its port, and ends with
+// its standard input.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { Readable } from "node:stream";
@@ -19,7 +20,8 @@ const answerFor = handler(relay, relays);
 const server = createServer(async (incoming, outgoing) => {
   const headers = new Headers();
   for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    try { headers.append(incoming.rawHeaders[index], incoming.rawHeaders[index + 1]); } catch { /* no header of fetch's */ }
+    const [name, value] = incoming.rawHeaders.slice(index, index + 2);
+    try { headers.append(name, value); } catch { /* no header of fetch's */ }
   }
   const left = new AbortController();
   outgoing.on("close", () => left.abort());

@@ -236,7 +236,8 @@ def test_a_path_that_was_changed_is_told_to_the_operator(
     emulator: Emulator, platform: str, relayed: Headers, runtime: str, tmp_path: Path
 ) -> None:
     """A proxy takes a prefix away, and nobody told the server."""
-    with serving("APPLICATION_ROOT", emulator, platform, tmp_path) as server, stripping(server) as proxy:
+    site = "Mount, middleware around"
+    with serving(site, emulator, platform, tmp_path) as server, stripping(server) as proxy:
         with relaying(runtime, tmp_path, relay_to(proxy, prefix=f"{PREFIX}/y")) as url:
             answer = httpx2.get(f"{url}/functions/relay/me", headers=relayed)
         assert answer.status_code == 502

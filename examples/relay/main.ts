@@ -1,5 +1,5 @@
 // The function itself: deploy it with relay.ts beside it, and set the secrets.
-import { relay } from "./relay.ts";
+import { checkRelay, relay } from "./relay.ts";
 
 const need = (name: string): string => {
   const value = Deno.env.get(name);
@@ -9,11 +9,12 @@ const need = (name: string): string => {
 
 const to = {
   origin: need("RELAY_ORIGIN"), // https://api.example.com
-  prefix: Deno.env.get("RELAY_PREFIX") ?? "",
-  mount: Deno.env.get("RELAY_MOUNT") ?? "",
+  prefix: Deno.env.get("RELAY_PREFIX") ?? "", // /api
+  mount: Deno.env.get("RELAY_MOUNT") ?? "", // /functions/relay
   audience: need("RELAY_AUDIENCE"),
   keyId: need("RELAY_KEY_ID"),
   secret: need("RELAY_SECRET"),
 };
+checkRelay(to); // what cannot work shows now, and not at the first visitor's
 
 Deno.serve((request: Request) => relay(request, to));

@@ -1,29 +1,47 @@
-// The relay under Node.js, as the platform's Deno runtime would run it. Its settings are the first argument.
+// The relay under Node.js. Its settings, or those of several, are the first argument; it writes its port, and ends with
+// its standard input.
 import { readFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import typescript from "typescript";
+import { handler } from "./beside.mjs";
 
 const source = readFileSync(new URL("../../examples/relay/relay.ts", import.meta.url), "utf8");
 const { outputText, diagnostics } = typescript.transpileModule(source, {
   compilerOptions: { target: "ES2022", module: "ES2022", strict: true }, reportDiagnostics: true,
 });
 if (diagnostics.length) throw new Error(JSON.stringify(diagnostics.map((each) => each.messageText)));
-const { relay } = await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
-const to = JSON.parse(process.argv[2]);
+const { checkRelay, relay } = await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
+const relays = [JSON.parse(process.argv[2])].flat();
+relays.forEach(checkRelay);
+const answerFor = handler(relay, relays);
 
 const server = createServer(async (incoming, outgoing) => {
-  const chunks = [];
-  for await (const chunk of incoming) chunks.push(chunk);
   const headers = new Headers();
   for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    try { headers.append(incoming.rawHeaders[index], incoming.rawHeaders[index + 1]); } catch { /* no header of fetch's */ }
+    const [name, value] = incoming.rawHeaders.slice(index, index + 2);
+    try { headers.append(name, value); } catch { /* no header of fetch's */ }
   }
-  const bodyless = ["GET", "HEAD"].includes(incoming.method);
+  const left = new AbortController();
+  outgoing.on("close", () => left.abort());
+  const body = ["GET", "HEAD"].includes(incoming.method) ? undefined : Readable.toWeb(incoming);
   const url = `http://app.example${incoming.url}`;
-  const request = new Request(url, { method: incoming.method, headers, body: bodyless ? undefined : Buffer.concat(chunks) });
-  const answer = await relay(request, to).catch((error) => new Response(String(error), { status: 502 }));
+  const request = new Request(url, { method: incoming.method, headers, body, duplex: "half", signal: left.signal });
+  const answer = await answerFor(request).catch((error) => new Response(String(error), { status: 500 }));
   outgoing.writeHead(answer.status, Object.fromEntries(answer.headers));
-  outgoing.end(Buffer.from(await answer.arrayBuffer()));
+  outgoing.flushHeaders();
+  if (answer.body) await pipeline(Readable.fromWeb(answer.body), outgoing).catch(() => {});
+  else outgoing.end();
+});
+server.on("upgrade", (incoming, socket) => {
+  // Node.js would close what asks for an upgrade; the platform passes it on as it is.
+  const headers = new Headers(Object.entries(incoming.headers).filter(([, value]) => typeof value === "string"));
+  const request = new Request(`http://app.example${incoming.url}`, { headers });
+  answerFor(request).then(async (answer) => {
+    const lines = [...answer.headers].map(([name, value]) => `${name}: ${value}\r\n`).join("");
+    socket.end(`HTTP/1.1 ${answer.status} \r\n${lines}connection: close\r\n\r\n${await answer.text()}`);
+  });
 });
 server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 process.stdin.on("end", () => process.exit(0)).resume();

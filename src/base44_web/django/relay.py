@@ -9,9 +9,9 @@ from django.http import HttpRequest
 from django.http.request import RawPostDataException, UnreadablePostError
 
 from .._core.incoming.request import Incoming
-from .._core.incoming.signature import SignatureCheck
+from .._core.incoming.signature import SignatureCheck, signed_paths
 from ..errors import ConfigurationError
-from .request import INCOMING, full_path
+from .request import INCOMING, full_path, mount_of
 
 
 def check_signature(check: SignatureCheck, request: HttpRequest) -> None:
@@ -25,7 +25,8 @@ def check_signature(check: SignatureCheck, request: HttpRequest) -> None:
         return
     check.check_headers(incoming)
     query: str = request.META.get("QUERY_STRING", "")
-    check.check(incoming, path=full_path(request), query=query, body=_body(check, request))
+    paths = signed_paths(full_path(request), mount_of(request))
+    check.check(incoming, paths=paths, query=query, body=_body(check, request))
 
 
 def _body(check: SignatureCheck, request: HttpRequest) -> bytes:

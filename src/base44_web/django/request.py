@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, final
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest as DjangoHttpRequest
-from django.urls import get_script_prefix
 
 from .._core.client._sync import Base44
 from .._core.engine.context import Context
@@ -88,7 +87,13 @@ def seen_context(request: DjangoHttpRequest) -> Context | None:
 
 def full_path(request: DjangoHttpRequest) -> str:
     """A request's decoded path, with the mount: under ASGI Django's own lacks what the proxy took away."""
-    return get_script_prefix().rstrip("/") + request.path_info
+    return mount_of(request) + request.path_info
+
+
+def mount_of(request: DjangoHttpRequest) -> str:
+    """What of the path comes before Django's own. Not `get_script_prefix()`: a thread of ours does not see it."""
+    mount: str = request.META.get("SCRIPT_NAME", "")
+    return mount.rstrip("/")
 
 
 def incoming_of(request: DjangoHttpRequest) -> Incoming:

@@ -80,7 +80,7 @@ def _wrap(app: Flask, engines: Engines) -> None:
     # No reference to the app but a weak one: Flask frees an app with its last reference.
     reference = weakref.ref(app)
     inner = app.__dict__.get("wsgi_app")
-    examines = engines.examines
+    examines, application_root = engines.examines, str(app.config["APPLICATION_ROOT"])
     ready = False
 
     def wsgi_app(environ: Any, start_response: Any) -> Any:
@@ -90,7 +90,7 @@ def _wrap(app: Flask, engines: Engines) -> None:
             ready = True
         if examines:
             try:
-                environ[ENGINE] = find_engine(environ, engines)
+                environ[ENGINE] = find_engine(environ, engines, application_root)
             except ConfigurationError:
                 raise
             except Base44Error as error:

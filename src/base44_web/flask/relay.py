@@ -9,10 +9,11 @@ from werkzeug.wsgi import get_input_stream
 
 from .._core.engine.apps import Engines
 from .._core.engine.engine import Engine
+from .._core.incoming.signature import signed_paths
 from .request import full_path, incoming_of
 
 
-def find_engine(environ: dict[str, Any], engines: Engines) -> Engine:
+def find_engine(environ: dict[str, Any], engines: Engines, application_root: str) -> Engine:
     """The engine of a request, whose signature is checked where it must have one. Its body stays readable.
 
     Raises:
@@ -27,7 +28,11 @@ def find_engine(environ: dict[str, Any], engines: Engines) -> Engine:
     body = _read(get_input_stream(environ), check.max_body + 1)
     environ["wsgi.input"] = BytesIO(body)
     environ["CONTENT_LENGTH"] = str(len(body))
-    check.check(incoming, path=path, query=environ.get("QUERY_STRING", ""), body=body)
+    mount = environ.get("SCRIPT_NAME", "").encode("latin-1").decode("utf-8", "replace")
+    if not mount:  # Flask's own word for a prefix that a proxy takes away, without any effect on requests
+        mount = application_root.rstrip("/")
+        path = mount + path
+    check.check(incoming, paths=signed_paths(path, mount), query=environ.get("QUERY_STRING", ""), body=body)
     return engine
 
 

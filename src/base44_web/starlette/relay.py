@@ -6,7 +6,7 @@ import asyncio
 
 from starlette.types import Message, Receive, Scope
 
-from .._core.incoming.signature import SignatureCheck
+from .._core.incoming.signature import SignatureCheck, signed_paths
 from .replies import full_path
 from .request import ScopeState
 
@@ -29,11 +29,18 @@ async def check_signature(check: SignatureCheck, state: ScopeState, scope: Scope
             break
         body += message.get("body", b"")
         more = message.get("more_body", False)
-    path, query = full_path(scope), scope.get("query_string", b"").decode("latin-1")
+    paths, query = signed_paths(*_path_and_mount(scope)), scope.get("query_string", b"").decode("latin-1")
     octets = bytes(body[: check.max_body + 1])
-    await asyncio.to_thread(check.check, state.incoming, path=path, query=query, body=octets)
+    await asyncio.to_thread(check.check, state.incoming, paths=paths, query=query, body=octets)
     state.checked_by = check
     return _again(bytes(body), receive) if scope["type"] == "http" else receive
+
+
+def _path_and_mount(scope: Scope) -> tuple[str, str]:
+    """The path with the mount, and the mount: what a server or a proxy has taken away, and what apps are mounted at."""
+    path, root = full_path(scope), str(scope.get("root_path", "")).rstrip("/")
+    # A FastAPI app in a mount sets a root path of its own, which need not be part of the path.
+    return path, root if path == root or path.startswith(f"{root}/") else str(scope.get("app_root_path", ""))
 
 
 def _again(body: bytes, receive: Receive) -> Receive:

@@ -1,8 +1,12 @@
 """Platform headers that a function of the app signs as it relays a request: `platform_headers="signed"`.
 
 `examples/relay/relay.ts` is the other side. Signed is a JSON array: version, key ID, time (seconds since 1970),
-nonce, audience, method, path (decoded, with the mount), query (raw), SHA-256 of the body (hex), and each of `SIGNED` as
-its value or null; by HMAC-SHA-256, in hex.
+nonce, audience, method, path (decoded, as the relay sends it), query (raw), SHA-256 of the body (hex), and each of
+`SIGNED` as its value or null; by HMAC-SHA-256, in hex.
+
+Which part of the mount the relay sends, and which a proxy, a server or the app's settings add on the way, differs from
+one deployment to the next; all lead to the same view. So a signature holds over the path as routed and over that with
+each part of the mount before it: `signed_paths`.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ import time
 from hashlib import sha256
 from typing import Final, final
 
-from ...errors import AuthenticationError, ConfigurationError, PayloadTooLargeError, ServerError
+from ...errors import BadRequestError, ConfigurationError, PayloadTooLargeError, ServerError
 from ..config import Settings
 from ..secret import Opaque
 from .replays import describe, replay_store
@@ -25,6 +29,27 @@ logger = logging.getLogger("base44_web")
 
 _FORM = re.compile(r"v=1;k=([A-Za-z0-9_-]{1,64});t=([0-9]{1,12});n=([A-Za-z0-9_-]{22,64});s=([0-9a-f]{64})")
 _WINDOW: Final = 300  # seconds, either way
+_MOST_PATHS: Final = 16
+
+
+def signed_paths(path: str, mount: str) -> tuple[str, ...]:
+    """The paths that a relay may have sent, and signed, for a request.
+
+    Args:
+        path: decoded, with the mount.
+        mount: what of it comes before the path as routed; decoded, empty for nothing.
+
+    Returns:
+        The path, and the path without the first segments of the mount: first without none, at last without all.
+    """
+    mount = mount.rstrip("/")
+    if not mount or not (path == mount or path.startswith(f"{mount}/")):
+        return (path,)
+    starts = [at for at, character in enumerate(mount) if character == "/" and at] + [len(mount)]
+    found = [path, *(path[at:] or "/" for at in starts[-_MOST_PATHS:])]
+    if path == f"{mount}/":  # what some servers and frameworks make of the mount itself
+        found.append(mount)
+    return tuple(dict.fromkeys(found))
 
 
 @final
@@ -71,22 +96,22 @@ class SignatureCheck(Opaque):
         """Check what headers alone tell of a request that is not bare, before its body is read.
 
         Raises:
-            AuthenticationError: they are not signed by a key of ours, within the window.
+            BadRequestError: they are not signed by a key of ours, within the window.
         """
         self._signed_form(incoming)
 
-    def check(self, incoming: Incoming, *, path: str, query: str, body: bytes) -> None:
+    def check(self, incoming: Incoming, *, paths: tuple[str, ...], query: str, body: bytes) -> None:
         """Check a request that is not bare; waits for the store.
 
         Args:
             incoming: what came in.
-            path: decoded, with the mount.
+            paths: of which one must be signed: `signed_paths`.
             query: raw.
             body: the first `max_body` + 1 bytes.
 
         Raises:
             PayloadTooLargeError: the body is larger than is read.
-            AuthenticationError: the request is not as it was signed, or was here before.
+            BadRequestError: the request is not as it was signed, or was here before.
             ServerError: the store cannot tell.
         """
         if len(body) > self.max_body:
@@ -95,8 +120,15 @@ class SignatureCheck(Opaque):
             )
         key_id, seconds, nonce, signature = self._signed_form(incoming)
         name = f"{self._settings.relay_audience} {key_id} {nonce}"
-        if not hmac.compare_digest(self._signature(incoming, key_id, seconds, nonce, path, query, body), signature):
-            raise _refused("its signature is wrong")
+        if not any(
+            hmac.compare_digest(self._signature(incoming, key_id, seconds, nonce, path, query, body), signature)
+            for path in paths
+        ):
+            raise _refused(
+                "its signature is wrong: another secret or relay_audience, or something between changed it (for the "
+                f"path, {' or '.join(ascii(path[:200]) for path in paths)} would do: a prefix that a proxy takes away "
+                "is one to tell the server)"
+            )
         try:
             is_new = self._store.add(sha256(name.encode()).hexdigest(), 2 * _WINDOW + 60, signed=seconds)
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
@@ -132,6 +164,7 @@ class SignatureCheck(Opaque):
         return hmac.digest(self._settings.relay_keys[key_id].reveal().encode(), octets, "sha256").hex()
 
 
-def _refused(reason: str) -> AuthenticationError:
+def _refused(reason: str) -> BadRequestError:
     logger.warning("A relayed request is refused: %s", reason)
-    return AuthenticationError(f"The signature is refused: {reason}.", code="bad_signature", about_visitor=True)
+    # No 401: the visitor's token is not what is wrong, and a page would sign them out.
+    return BadRequestError("The signature is refused.", code="bad_signature", about_visitor=True)

@@ -32,13 +32,15 @@ $more
 # ruff: noqa: E501
 # The script shows the parts of a state (`data-show`) and says its text (`template`); it holds no words of its own.
 _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="$user" data-next="$next" data-state="$state">
-<h1>$title</h1>
+<h1 data-show="start waiting sign-in gone"$unconnected_hidden>Connect $service</h1>
+<h1 data-show="connected"$connected_hidden>$service is connected</h1>
 <p data-show="start waiting connected"$account_hidden>Signed in as <b data-account>$account</b>.</p>
 <div data-show="start waiting"$start_hidden>
-<p>A window opens in which $service asks you what this app may do. You can disconnect at any time, here.</p>
+<p>A window opens in which $service asks you what this app may do. You can disconnect at any time on this page.</p>
 <form method="post" action="$connect" target="_blank">
 <button>Connect $service</button>
 </form>
+<noscript><p class="quiet">When $service is connected there: <a href="$next">Continue</a></p></noscript>
 </div>
 <div data-show="connected"$connected_hidden>
 <p>This app can use $service for you.</p>
@@ -47,20 +49,25 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 <input type="hidden" name="next" value="$next">
 <button class="plain">Disconnect</button>
 </form>
+<form data-again data-show="connected" hidden>
+<p class="quiet">Does it not work, or have you taken the permission back at $service?</p>
+<button class="plain">Reconnect</button>
+</form>
 </div>
 <div data-show="sign-in"$sign_in_hidden>
 <p>To connect $service, sign in to this app first.</p>
 $sign_in_link
 </div>
 <div role="status"></div>
-<p class="quiet" data-show="start waiting"$start_hidden>Connected, and nothing happens? <a href="$next">Continue</a></p>
-<template data-say="waiting">Finish in the window that has opened. This page goes on by itself.</template>
+<p class="quiet" data-show="waiting" hidden>Connected, and nothing happens? <a href="$next">Continue</a></p>
+<template data-say="waiting">Decide in the window that has opened. This page goes on by itself when $service is connected; if you refused, try again here.</template>
 <template data-say="closed">The window is closed, or cannot be seen from here. If you closed it or refused, try again.</template>
 <template data-say="blocked">Your browser blocked the window. Allow windows for this site, and try again.</template>
 <template data-say="offline">This page cannot reach the server. It goes on as soon as that works again.</template>
 <template data-say="unavailable">This does not work at the moment. Please try again in a minute.</template>
+<template data-say="not-found">This app does not offer $service any more.</template>
 <template data-say="expired">This took too long: the link was good for ten minutes. Please try again.</template>
-<template data-say="signed-out">You are not signed in any more. Sign in, and open this page again.</template>
+<template data-say="signed-out">You are not signed in any more. Sign in again, and come back to this page.</template>
 <template data-say="other-user">Another user has signed in meanwhile. Reload this page, and try again.</template>
 <template data-say="connected">$service is connected. One moment…</template>
 </main>""")
@@ -86,6 +93,7 @@ def _connect(values: Mapping[str, str]) -> str:
     return _CONNECT.substitute(
         values,
         state=state,
+        unconnected_hidden=_unless(state != "connected"),
         account_hidden=_unless(state != "sign-in"),
         start_hidden=_unless(state == "start"),
         connected_hidden=_unless(state == "connected"),

@@ -14,7 +14,7 @@ from ..incoming.session import clear_cookie
 from .assets import VERSION
 from .reply import Page, Reply, page_reply, private_headers, problem
 from .situations import BAD_REQUEST, NOT_CONNECTED, TOO_LARGE, Situation, situation_of
-from .visit import Links, Visit
+from .visit import Visit, relative
 
 logger = logging.getLogger("base44_web")
 
@@ -107,11 +107,15 @@ def message_page(
     status: int, title: str, text: str, visit: Visit, headers: Mapping[str, str] | None = None, *, sign_in: str = ""
 ) -> Reply:
     """A page that says one thing."""
-    values = {"title": title, "text": text, "sign_in": sign_in, "style": asset(visit.links, "style")}
+    values = {"title": title, "text": text, "sign_in": sign_in, "style": asset(visit, "style")}
     return page_reply(status, Page("message", values), headers)
 
 
-def asset(links: Links, view: str) -> str:
+def asset(visit: Visit, view: str) -> str:
     """The address of our script or style sheet, of this very version, or nothing where the views are not mounted."""
-    path = links.path(view)
-    return "" if path is None else f"{path}?v={VERSION}"
+    path = visit.links.path(view)
+    if path is None:
+        return ""
+    # Where the operator says where the views are, they may be another app's.
+    own = visit.forms or visit.settings.connect_path is None
+    return f"{relative(visit.here, path) if own else path}?v={VERSION}"

@@ -48,11 +48,7 @@ PLATFORM: Final = Situation(
 )
 TOO_LARGE: Final = Situation("too-large", 413, "This was too much", "Go back to the app, and try again.")
 BAD_SIGNATURE: Final = Situation(
-    "bad-signature",
-    401,
-    "The signature is refused",
-    "This request is not as it was sent.",
-    'Bearer error="invalid_token"',
+    "bad-signature", 400, "The signature is refused", "This request is not as the relay sent it."
 )
 UNKNOWN_APP: Final = Situation("unknown-app", 404, "There is nothing here", "No app is served under this address.")
 

@@ -23,6 +23,22 @@ def quoted(path: str) -> str:
     return quote(path, safe="/:@!$&'()*+,;=~")
 
 
+def relative(here: str, to: str) -> str:
+    """A path of this server as a link on the page `here`: good under whatever prefix a browser has the page.
+
+    Args:
+        here: path and query of the page.
+        to: the path, and a query if any.
+    """
+    base = here.partition("?")[0].split("/")[:-1]
+    path, question, query = to.partition("?")
+    *folder, name = path.split("/")
+    same = 0
+    while same < min(len(base), len(folder)) and base[same] == folder[same]:
+        same += 1
+    return ("../" * (len(base) - same) or "./") + "/".join([*folder[same:], name]) + question + query
+
+
 def mounted_path(settings: Settings, view: str, connector: str | None = None) -> str | None:
     """The path of a view where only `connect_path` tells where the views are."""
     if settings.connect_path is None:

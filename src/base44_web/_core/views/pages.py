@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote_plus
 
 from ..catalogue import SERVICES
 from ..config import Settings
@@ -11,6 +11,7 @@ from ..incoming.cookies import reads_cookies
 from ..replies.refuse import asset, message_page, sign_in_link, tell
 from ..replies.reply import Page, Reply, page_reply, private_headers
 from ..replies.situations import OTHER_USER
+from ..replies.visit import relative
 from ..secret import Secret
 from ..values import AppUser
 from .routes import ViewRequest
@@ -37,21 +38,28 @@ def connect_page(asked: ViewRequest, user: AppUser | None, *, connected: bool, p
         "account": account(user) if user else "",
         "user": user.id if user else "",
         "connected": "yes" if connected else "",
-        "connect": _for_user(links.path("connect", name), user),
-        "disconnect": _for_user(links.path("disconnect", name), user),
-        "next": asked.next(),
+        "connect": _for_user(relative(visit.here, links.path("connect", name) or ""), user),
+        "disconnect": _for_user(relative(visit.here, links.path("disconnect", name) or ""), user),
+        "next": _next_link(asked),
         "sign_in": sign_in,
-        "style": asset(links, "style"),
-        "script": asset(links, "script"),
+        "style": asset(visit, "style"),
+        "script": asset(visit, "script"),
     }
     status = 401 if user is None and reads_cookies(visit.settings) else 200
     headers = {"WWW-Authenticate": "Bearer"} if status == 401 else None
     return page_reply(status, Page("connect", values), headers, provider=provider)
 
 
-def _for_user(path: str | None, user: AppUser | None) -> str:
+def _for_user(path: str, user: AppUser | None) -> str:
     # In the address, and not in the form's body alone: something may have read that before us.
-    return (path or "") + (f"?user={quote(user.id, safe='')}" if user else "")
+    return path + (f"?user={quote(user.id, safe='')}" if user else "")
+
+
+def _next_link(asked: ViewRequest) -> str:
+    """What was given is a path as the browser has it; the app's home is one as this server has it."""
+    after = asked.next()
+    said = [unquote_plus(field) for field in asked.query.split("&")]
+    return relative(asked.visit.here, after) if after == asked.visit.home and f"next={after}" not in said else after
 
 
 def account(user: AppUser) -> str:

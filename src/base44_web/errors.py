@@ -102,7 +102,7 @@ class AuthenticationError(Base44Error):
 
 
 class UserGoneError(AuthenticationError):
-    """The platform knows no user of this token in this app (a 404 of `User/me`): they are gone, or `app_id` is wrong."""
+    """The platform knows no such user in this app (a 404 of `User/me`): they are gone, or `app_id` is wrong."""
 
 
 class CreditsExhaustedError(Base44Error):

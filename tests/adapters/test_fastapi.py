@@ -124,5 +124,5 @@ def test_fastapi_root_path_and_router(settings: Settings, headers: dict[str, str
     root = "/api/v1"  # which the proxy takes away
     answer = ask(app, "/guarded?x=1", headers | NAVIGATE, root)
     assert answer.headers["location"] == "/api/v1/b/connect/calendar?next=/api/v1/guarded%3Fx%3D1"
-    assert 'action="/api/v1/b/connect/calendar?user=' in ask(app, "/b/connect/calendar", headers | NAVIGATE, root).text
+    assert 'action="./calendar?user=' in ask(app, "/b/connect/calendar", headers | NAVIGATE, root).text
     assert "/b/connect/{connector}" not in ask(app, "/openapi.json", {}).json()["paths"]

@@ -19,7 +19,7 @@ from base44_web._core.incoming.request import Incoming
 from base44_web._core.platform.io import AWAITING, BLOCKING
 from base44_web._core.replies.html import render
 from base44_web._core.replies.refuse import early_reply, reply_to
-from base44_web._core.replies.reply import Reply
+from base44_web._core.replies.reply import Reply, with_vary
 from base44_web._core.replies.visit import Visit, path_and_query
 from base44_web._core.views.handlers import answer
 from base44_web._core.views.routes import MAX_BODY, VIEWS, Mounted, ViewRequest
@@ -55,14 +55,16 @@ class CoreApp:
         check = engine.signature_check
         if check is not None and not check.is_bare(incoming):
             body = request.content[: check.max_body + 1]
-            refused = check.check(incoming, path=path, query=query, body=body)
-            if refused is not None:
-                return _response(early_reply(refused), request)
+            try:
+                check.check_headers(incoming)
+                check.check(incoming, paths=(path,), query=query, body=body)
+            except Base44Error as error:
+                return _response(early_reply(error), request)
         context = Context(engine, incoming, awaiting=self._io)
         response = await self._answer(context, request, path, query)
-        if context.is_private:
+        if context.was_read:
             response.headers.setdefault("Cache-Control", "private")
-            response.headers.setdefault("Vary", "Cookie")
+            response.headers["Vary"] = with_vary(response.headers.get("Vary"))
         return response
 
     async def _answer(self, context: Context, request: httpx2.Request, path: str, query: str) -> httpx2.Response:

@@ -174,7 +174,7 @@ def test_connect_and_disconnect(chromium: Any, site: Site, ada: AppUser) -> None
         popup = popup_of(page)
         popup.wait_for_selector("text=Allow")
         assert popup.evaluate("window.opener") is None
-        message(page, "Finish in the window")
+        message(page, "Decide in the window")
         allow(popup)
         arrived(page, site, ada)
         page.goto(f"{site.connect}?next=/x")
@@ -558,7 +558,7 @@ def test_accessibility(chromium: Any, one_site: Site, ada: AppUser) -> None:
                 assert page.evaluate("document.documentElement.scrollWidth") <= width
                 popup = popup_of(page)
                 popup.wait_for_selector("text=Allow")
-                message(page, "Finish in the window")
+                message(page, "Decide in the window")
                 check(page, f"waiting-{suffix}")
                 popup.close()
                 message(page, "try again")

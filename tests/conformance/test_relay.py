@@ -96,9 +96,9 @@ def test_tampered(driver: Driver, emulator: Emulator, relayed: Headers) -> None:
             headers = [(key, ",".join(v for k, v in headers if k == key)) for key in dict(headers)]
         encoded = [(key, value.encode("latin-1")) for key, value in headers]
         answer = send(driver, encoded, body, path, method)  # type: ignore[arg-type]
-        assert answer.status_code == 401, (name, answer.text)
+        assert answer.status_code == 400, (name, answer.text)
         assert answer.json()["type"] == "urn:base44-web:bad-signature"
-        assert answer.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+        assert "www-authenticate" not in answer.headers  # the visitor's token is not what is wrong
     assert emulator.requests == []
 
 
@@ -113,7 +113,7 @@ def test_replayed(driver: Driver, emulator: Emulator, relayed: Headers) -> None:
     headers = sign(relayed, path=f"{driver.path}/run")
     assert send(driver, headers).status_code == 200
     for _ in range(3):
-        assert send(driver, headers).status_code == 401
+        assert send(driver, headers).status_code == 400
     assert len(emulator.requests) == 1
 
 
@@ -138,7 +138,7 @@ def test_rotation(make: Any, relayed: Headers) -> None:
     path = f"{driver.path}/run"
     assert send(driver, sign(relayed, path=path)).status_code == 200
     assert send(driver, sign(relayed, path=path, key="k2", secret="y" * 32)).status_code == 200
-    assert send(driver, sign(relayed, path=path, key="k1", secret="y" * 32)).status_code == 401
+    assert send(driver, sign(relayed, path=path, key="k1", secret="y" * 32)).status_code == 400
 
 
 def test_a_store_that_fails_lets_nobody_in(

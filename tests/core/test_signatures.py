@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from base44_web import (
-    Base44,
     ConfigurationError,
     Settings,
 )
+from base44_web._core.engine.apps import Engines
 from base44_web._core.incoming.replays import RedisReplays, SqliteReplays
 from tests.drivers import changed
 from tests.relayed import SECRET, signed_fields
@@ -36,7 +36,7 @@ def fields(platform: str, tmp_path: Path) -> dict[str, Any]:
 )  # fmt: skip
 def test_settings_that_are_refused(settings: Settings, wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message) as caught:
-        Base44(settings=changed(settings, **wrong))
+        Engines(changed(settings, **wrong).complete()).probe()
     assert SECRET not in str(caught.value)
 
 
@@ -52,20 +52,20 @@ def test_what_is_old_is_swept(tmp_path: Path) -> None:
     import sqlite3
 
     store = SqliteReplays(str(tmp_path / "replays"))
-    assert store.add("a", 0.01)
-    assert not store.add("a", 600)
+    assert store.add("a", 0.01, signed=time.time())
+    assert not store.add("a", 600, signed=time.time())
     time.sleep(0.05)
     store._swept = 0.0
-    assert store.add("b", 600)
+    assert store.add("b", 600, signed=time.time())
     with sqlite3.connect(tmp_path / "replays") as connection:
-        assert connection.execute("SELECT name FROM seen").fetchall() == [("b",)]
+        assert connection.execute("SELECT name FROM seen WHERE until > 0").fetchall() == [("b",)]
     connection.close()
 
 
 def test_redis_forgets_by_itself(redis: str) -> None:
     store = RedisReplays(redis)
-    assert store.add("a", 600)
-    assert not store.add("a", 600)
+    assert store.add("a", 600, signed=time.time())
+    assert not store.add("a", 600, signed=time.time())
     assert 590 < store._redis.ttl("base44-web:seen:a") <= 600
     store._redis.close()
 
@@ -79,7 +79,7 @@ def test_a_password_in_the_store_is_not_shown(settings: Settings) -> None:
 
     for more in ({"timeout": -1}, {}):
         with pytest.raises(ConfigurationError) as caught:
-            Base44(settings=changed(settings, replay_store="redis://:canarypw@127.0.0.1:9/0", **more))
+            Engines(changed(settings, replay_store="redis://:canarypw@127.0.0.1:9/0", **more).complete()).probe()
         for frame, _ in traceback.walk_tb(caught.value.__traceback__):
             if "base44_web" in frame.f_code.co_filename:
                 assert "canarypw" not in repr(frame.f_locals)

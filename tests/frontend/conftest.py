@@ -21,7 +21,7 @@ import pytest
 
 from base44_web.testing import Emulator
 from tests.npm import installed
-from tests.test_relay import relay_at as relay_at
+from tests.relay.test_relay import relay_at as relay_at
 
 HERE = Path(__file__).parent
 MODULES = HERE / "node_modules"

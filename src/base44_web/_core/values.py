@@ -175,6 +175,9 @@ class AppUser:
     def __repr__(self) -> str:
         return f"<AppUser id={self.id!r} email={self.email!r} app_id={self.app_id!r}>"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _user_again, ({name: getattr(self, name) for name in self.__slots__},)
+
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
         raise not_for_pydantic(cls, "AppUserRequired()")
@@ -196,6 +199,10 @@ class AppUser:
             app_id=record["app_id"],
             raw=dict(record),
         )
+
+
+def _user_again(values: dict[str, Any]) -> AppUser:
+    return AppUser(**values)
 
 
 def not_for_pydantic(cls: type, guard: str) -> TypeError:

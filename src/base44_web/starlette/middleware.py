@@ -102,6 +102,10 @@ class Base44Middleware:
         sending = _sender(state, scope, send, protocol)
         try:
             await self.app(scope, receive, sending)
+        except RuntimeError as error:
+            if state.started and isinstance(error.__cause__, Base44Error):
+                raise error.__cause__ from None  # of a background task or a stream: Starlette hides it behind its own
+            raise
         except (Base44Error, BaseExceptionGroup) as error:
             reply = None if state.started else escaped_reply(error, HTTPConnection(scope))
             if reply is None:

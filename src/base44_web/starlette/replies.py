@@ -140,8 +140,16 @@ async def _answer_refused(connection: Any, error: Exception) -> Any:
     return await answer(connection, cast(Refused, error).reply)
 
 
-HANDLERS: Final[ExceptionHandlers] = {Refused: _answer_refused}
-"""For the app's exception handlers: a guard's answer leaves a FastAPI dependency as an exception.
+async def _answer_escaped(connection: Any, error: Exception) -> Any:
+    reply = escaped_reply(error, connection)
+    if reply is None:
+        raise error  # the app's own
+    return await answer(connection, reply)
 
-Errors that views let escape have no handler, or Starlette would hide one of a background task behind its own.
-"""
+
+HANDLERS: Final[ExceptionHandlers] = {
+    Refused: _answer_refused,
+    Base44Error: _answer_escaped,
+    ExceptionGroup: _answer_escaped,
+}
+"""For the app's exception handlers, where it has none of its own."""

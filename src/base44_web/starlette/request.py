@@ -114,7 +114,7 @@ class ScopeState(Opaque):
 
     def context(self, scope: Scope) -> Context:
         """The request's context."""
-        self._answer_refusals(scope)
+        self._answer_errors(scope)
         if self._context is None:
             self._context = Context(self._engine, self.incoming or incoming_of(scope))
         return self._context
@@ -126,11 +126,11 @@ class ScopeState(Opaque):
             self._client = AsyncBase44._for(context)
         return self._client
 
-    def _answer_refusals(self, scope: Scope) -> None:
-        """From now on, a guard's answer that leaves a FastAPI dependency as an exception is given by this app.
+    def _answer_errors(self, scope: Scope) -> None:
+        """From now on, this app answers for FastAPI's guards, and for errors about the visitor that its views let escape.
 
-        Inside of all middleware, which then sees an answer and no exception. The scope's key is Starlette's own, and
-        undocumented: `tests/adapters/test_starlette.py` pins it.
+        Inside of all middleware, so that CORS headers stay; its own handlers stay, too. The scope's key is Starlette's
+        own, and undocumented: `tests/adapters/test_starlette.py` pins it.
         """
         handlers = scope.get("starlette.exception_handlers")
         if handlers is not None:

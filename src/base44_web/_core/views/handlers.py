@@ -11,7 +11,6 @@ from ..connections.statuses import status_key
 from ..engine.context import Context, call
 from ..fields import is_bearer_token
 from ..guards.admit import admit
-from ..identity.memory import token_key
 from ..incoming.bearer import MAX_TOKEN_LENGTH
 from ..incoming.cookies import require_same_origin
 from ..incoming.read import caller_with
@@ -107,14 +106,14 @@ async def _status(io: IO, context: Context, asked: ViewRequest) -> Reply:
             try:
                 outcome = (await _look(io, context, asked))[1]
             except Base44Error as error:
-                outcome = error.again()
                 if error.about_visitor:
-                    return outcome  # about this session: the user's others hear nothing of it
+                    raise  # about this session: the user's others ask for themselves
+                outcome = error.again()
             statuses.put(key, outcome, asked=begun)
             return outcome
 
         end = begun + context.engine.settings.timeout
-        said = await fly(io, context.engine.platform, (*key, token_key(context.caller)), look, end=end)
+        said = await fly(io, context.engine.platform, key, look, end=end)
     if isinstance(said, Base44Error):
         raise said.again()
     return json_reply(200, {"connected": said})

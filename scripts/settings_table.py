@@ -1,7 +1,7 @@
 """Write the table of settings into `docs/settings.md`, from their declarations.
 
-    python scripts/settings_table.py           write
-    python scripts/settings_table.py --check   fail if what is there differs
+python scripts/settings_table.py           write
+python scripts/settings_table.py --check   fail if what is there differs
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ HEAD = "| field | environment | default, meaning |\n|---|---|---|\n"
 
 def table() -> str:
     rows = [
-        f"| `{name}` | `{setting.variable}`{setting.variable_form and f', as `{setting.variable_form}`' or ''} | {setting.doc} |\n"
+        f"| `{name}` | `{setting.variable}`{(setting.variable_form and f', as `{setting.variable_form}`') or ''} | {setting.doc} |\n"
         for name, setting in Settings.FIELDS.items()
     ]
     return HEAD + "".join(rows)

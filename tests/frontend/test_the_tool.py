@@ -17,7 +17,7 @@ import jwt
 import pytest
 
 from base44_web.testing import Emulator
-from tests.test_servers import free_port
+from tests.serving import free_port
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from base44_web.testing import CALENDAR_ID, WORKSPACE_ID, Emulator
 from tests.frontend.conftest import Sdk
 from tests.relayed import relay_environment
-from tests.test_servers import serving
+from tests.serving import serving
 
 
 def paths(emulator: Emulator) -> list[str]:

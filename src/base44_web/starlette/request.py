@@ -127,7 +127,7 @@ class ScopeState(Opaque):
         return self._client
 
     def _answer_errors(self, scope: Scope) -> None:
-        """From now on, this app answers for FastAPI's guards, and for errors about the visitor that its views let escape.
+        """From now on, this app answers for FastAPI's guards, and for errors about visitors that its views let escape.
 
         Inside of all middleware, so that CORS headers stay; its own handlers stay, too. The scope's key is Starlette's
         own, and undocumented: `tests/adapters/test_starlette.py` pins it.

@@ -10,6 +10,7 @@ import pytest
 
 from base44_web import (
     Arrival,
+    ConfigurationError,
     Settings,
     SettingsResolver,
 )

@@ -1,6 +1,6 @@
 """Run a command again and again while all processors are busy: what depends on a quick machine fails.
 
-    python -m tests.busy --times 3 -- python -m pytest -n 2
+python -m tests.busy --times 3 -- python -m pytest -n 2
 """
 
 from __future__ import annotations

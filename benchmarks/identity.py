@@ -20,6 +20,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from base44_web import AsyncBase44
+from base44_web._core.claims import Token
+from base44_web._core.clock import Clock
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.identity.memory import KnownTokens
@@ -55,10 +57,10 @@ def main() -> bool:
     claims = {"sub": "ada@example.com", "iat": now, "exp": now + 3600, "aud": "app"}
     secret = "s" * 48
     token = jwt.encode(claims, secret, algorithm="HS256")
-    caller = Caller("app", "https://base44.app", "https://base44.app", token=Secret(token))
-    users = KnownTokens(60.0)
-    users.remember(caller, AppUser("1", "ada@example.com", None, None, is_verified=True, app_id="app", raw={}))
-    hit = least(lambda: users.recall(caller), 20_000)
+    caller = Caller("app", "https://base44.app", "https://base44.app", token=Token(Secret(token)))
+    users = KnownTokens(60.0, Clock())
+    users.put(caller, AppUser("1", "ada@example.com", None, None, is_verified=True, app_id="app", raw={}))
+    hit = least(lambda: users.get(caller), 20_000)
     kept = show("a remembered token", hit, "µs", 3)
     keys: dict[str, Any] = {
         "RS256": rsa.generate_private_key(65537, 2048),
@@ -113,7 +115,7 @@ async def stall() -> tuple[float, int]:
                 longest = max(longest, time.thread_time() - began)
 
         async def ask(token: str) -> None:
-            caller = Caller("app", "https://base44.app", "https://base44.app", token=Secret(token))
+            caller = Caller("app", "https://base44.app", "https://base44.app", token=Token(Secret(token)))
             with contextlib.suppress(AuthenticationError):
                 await AsyncBase44._for(Context(engine, caller)).user()
 

@@ -13,36 +13,42 @@ from urllib.parse import urlsplit
 import atheris
 
 with atheris.instrument_imports(include=["base44_web"]):
-    from base44_web import Base44Error, Settings, _wire
+    from base44_web import Base44Error, Settings
+    from base44_web._core.claims import Token
+    from base44_web._core.clock import Clock
     from base44_web._core.identity.keys import Keys
     from base44_web._core.incoming.caller import Caller
     from base44_web._core.incoming.read import read_caller
     from base44_web._core.incoming.request import Incoming
     from base44_web._core.incoming.session import Seal
+    from base44_web._core.platform import wire
     from base44_web._core.replies.visit import Visit
     from base44_web._core.secret import Secret
+    from base44_web._core.transport.message import PlatformResponse
     from base44_web._core.urls import is_safe_url
-    from base44_web._core.views.routes import VIEWS, Mounted, safe_next
+    from base44_web._core.views.routes import VIEWS, Mounted, ViewRequest, safe_next
     from base44_web.errors import parse_retry_after
 
 SECRET = "a session secret of more than 32 characters"
 OURS = Settings(
-    app_id="app", token_sources=["header", "session", "cookie", "subprotocol"], session_secret=SECRET,
+    app_id="app", token_sources=["header", "session", "cookie", "subprotocol"], secret=SECRET,
     app_user_connectors={"calendar": "1"},
 )  # fmt: skip
 TRUSTING = Settings(app_id="app", platform_headers="trust", allowed_api_urls=["https://base44.app"])
 SEAL = Seal((Secret(SECRET),))
-CALLER = Caller("app", "https://base44.app", "https://base44.app", token=Secret("a.b.c"), service_token=Secret("s"))
+CALLER = Caller(
+    "app", "https://base44.app", "https://base44.app", token=Token(Secret("a.b.c")), service_token=Secret("s")
+)
 NAMES = [
     "authorization", "cookie", "origin", "host", "sec-fetch-site", "sec-fetch-mode", "sec-websocket-protocol", "base44-app-id",
     "base44-api-url", "base44-service-authorization", "base44-state", "x-data-env",
 ]  # fmt: skip
 CALLS = [
-    _wire.get_connection(CALLER, "slack"), _wire.get_current_app_user_connection(CALLER, "1"), _wire.connect_app_user(CALLER, "1"),
-    _wire.disconnect_app_user(CALLER, "1"), _wire.current_user(CALLER), _wire.get_keys("https://keys.example/"),
-    _wire.call_api(CALLER, "x", path="/", method="GET", host=None, query=None, headers=None, body=None),
+    wire.get_connection(CALLER, "slack"), wire.get_current_app_user_connection(CALLER, "1"), wire.connect_app_user(CALLER, "1"),
+    wire.disconnect_app_user(CALLER, "1"), wire.current_user(CALLER), wire.get_keys("https://keys.example/"),
+    wire.call_api(CALLER, "x", path="/", method="GET", host=None, query=None, headers=None, body=None),
 ]  # fmt: skip
-KEYS = Keys(Settings(app_id="app", verification="keys", verification_key=SECRET, algorithms=["HS256"]))
+KEYS = Keys(Settings(app_id="app", verification="keys", verification_key=SECRET, algorithms=["HS256"]), Clock())
 
 
 def came_in(data: atheris.FuzzedDataProvider) -> None:
@@ -60,7 +66,7 @@ def came_in(data: atheris.FuzzedDataProvider) -> None:
         assert caller.server_url == "https://base44.app"
         assert caller.app_id == "app"
         if caller.token is not None:
-            assert not set(caller.token.reveal()) & set(' \t",;\0\x85\xa0\r\n')
+            assert not set(caller.token.secret.reveal()) & set(' \t",;\0\x85\xa0\r\n')
 
 
 def next_path(data: atheris.FuzzedDataProvider) -> None:
@@ -84,7 +90,7 @@ def browser_url(data: atheris.FuzzedDataProvider) -> None:
 def answer(data: atheris.FuzzedDataProvider) -> None:
     call = data.PickValueInList(CALLS)
     headers = {"retry-after": data.ConsumeUnicodeNoSurrogates(20)}
-    outcome = call.read(Response(data.ConsumeIntInRange(100, 599), headers, data.ConsumeBytes(300)))
+    outcome = call.read(PlatformResponse(data.ConsumeIntInRange(100, 599), headers, data.ConsumeBytes(300)))
     if isinstance(outcome, Base44Error):
         assert str(outcome).isprintable()
         assert len(str(outcome)) <= 500
@@ -92,9 +98,10 @@ def answer(data: atheris.FuzzedDataProvider) -> None:
 
 def token(data: atheris.FuzzedDataProvider) -> None:
     given = Secret(data.ConsumeBytes(300).decode("latin-1"))
-    claims(given)
-    dead_reason(given)
-    assert isinstance(KEYS.verify(given, "app"), Base44Error)
+    found = Token(given)
+    assert (found.claims is None) == (found.header is None)
+    found.dead_reason(0.0)
+    assert isinstance(KEYS.verify(found, "app"), Base44Error)
     assert SEAL.open(given) is None
 
 
@@ -102,9 +109,9 @@ def body(data: atheris.FuzzedDataProvider) -> None:
     view = data.PickValueInList(list(VIEWS))
     visit = Visit(Incoming("POST", []), f"/{view.path}", Mounted("/"), OURS)
     query = data.ConsumeUnicodeNoSurrogates(60)
-    ask = Ask.of(view, visit, "calendar", query, data.ConsumeBytes(300))
-    assert ask.next().startswith("/")
-    assert all(isinstance(value, list) for value in ask.form.values())
+    asked = ViewRequest.of(view, visit, "calendar", query, data.ConsumeBytes(300))
+    assert asked.next().startswith("/")
+    assert all(isinstance(value, list) for value in asked.form.values())
 
 
 def retry_after(data: atheris.FuzzedDataProvider) -> None:

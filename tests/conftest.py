@@ -53,6 +53,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize(names, rows[:1])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With `--dist loadgroup`: what shares a server, or the reference client's run, goes to one worker."""
+    for item in items:
+        site = (
+            item.callspec.params.get("site")
+            if isinstance(item, pytest.Function) and hasattr(item, "callspec")
+            else None
+        )
+        if site is not None:
+            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem} {site}"))
+        elif "recorder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("reference"))
+
+
 def _split(names: Any) -> list[str]:
     return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 

@@ -40,7 +40,10 @@ FAULTS: dict[str, tuple[Fault, str, str | None]] = {
         "InvalidResponseError", "invalid_response",
     ),
     "compressed": (Fault(headers={"Content-Encoding": "gzip"}), "InvalidResponseError", "invalid_response"),
-    "oversized": (Fault(body=b" " * 1024 * 1024 + b"{}"), "InvalidResponseError", "invalid_response"),
+    "oversized": (
+        Fault(body=json.dumps({"access_token": CANARY, "more": "x" * 1024 * 1024}).encode()),
+        "InvalidResponseError", "invalid_response",
+    ),
     "redirect": (Fault(status=302, headers={"Location": "http://127.0.0.1:9/"}), "InvalidResponseError", "redirect"),
     "bad redirect": (Fault(status=302, headers={"Location": "http://[::1"}), None, None),  # type: ignore[dict-item]
     "unavailable": (Fault(status=503, body=b"<html>"), "ServerError", None),

@@ -97,10 +97,15 @@ def _listens(port: int) -> bool:
 
 
 @contextmanager
-def serving(server: str, environment: dict[str, str], output: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """The app of `tests/apps/served.py` under one of `SERVERS`: its address, and the process."""
+def serving(
+    server: str, environment: dict[str, str], output: Path, *, dev: bool = False
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+    """The app of `tests/apps/served.py` under one of `SERVERS`: its address, and the process.
+
+    With `dev`, Python says what was not closed; that takes three times as long.
+    """
     port = free_port()
-    command = ["-X", "dev", *(word.format(port=port) for word in SERVERS[server])]
+    command = [*(["-X", "dev"] if dev else []), *(word.format(port=port) for word in SERVERS[server])]
     environment = {**os.environ, **environment, "PYTHONWARNINGS": "default::ResourceWarning"}
     with started(command, ROOT, environment, port, output) as process:
         yield f"http://127.0.0.1:{port}", process

@@ -125,6 +125,7 @@ REFUSED: dict[str, Callable[[], str]] = {
     "E-5 b64 false": lambda: signed(claims(), RSA, "RS256", b64=False, crit=["b64"]),
     "E-6 no exp": lambda: signed(claims(exp=None)),
     "E-6 no sub": lambda: signed(claims(sub=None)),
+    "E-6 sub empty": lambda: signed(claims(sub="")),
     "E-6 no aud": lambda: signed(claims(aud=None)),
     "E-6 expired": lambda: signed(claims(exp=int(time.time()) - 70)),
     "E-6 nbf to come": lambda: signed(claims(nbf=int(time.time()) + 100)),

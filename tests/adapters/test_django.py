@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import pickle
 from collections.abc import Iterator
 from pathlib import Path
@@ -34,7 +36,8 @@ from tests.checks import (
     Headers,
     check_problem,
 )
-from tests.drivers import Driver, environment
+from tests.drivers import Driver, changed, environment
+from tests.relayed import signed_fields
 
 pytest.importorskip("django")
 from django.apps import apps
@@ -43,7 +46,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist
-from django.test import RequestFactory, override_settings
+from django.test import AsyncRequestFactory, RequestFactory, override_settings
 from django.urls import set_script_prefix
 from django.utils.decorators import method_decorator
 from django.views.debug import get_default_exception_reporter_filter
@@ -291,3 +294,85 @@ def test_a_mistake_in_a_template_is_told(settings: Settings, tmp_path: Path) -> 
         with pytest.raises(TemplateDoesNotExist, match="nowhere"):
             driver.request("GET", "/me", NAVIGATION)
         driver.close()
+
+
+def test_where_the_views_are_not_mounted(settings: Settings, headers: dict[str, str]) -> None:
+    """`connect_path` says where they are, as in a front end's own router."""
+    chain: Any = guarded_chain(settings)
+    with override_settings(ROOT_URLCONF="tests.adapters.no_urls"):
+        assert "connect_url" not in json.loads(chain(RequestFactory().get("/", headers=headers)).content)
+        chain = guarded_chain(changed(settings, connect_path="/elsewhere"))
+        problem = json.loads(chain(RequestFactory().get("/", headers=headers)).content)
+    assert problem["connect_url"] == "/elsewhere/connect/calendar"
+
+
+def guarded_chain(settings: Settings) -> Any:
+    view = app_user_connected("calendar")(lambda request: HttpResponse())
+    with override_settings(BASE44=django_app.upper(settings)):
+        return Base44Middleware(view)
+
+
+def test_a_guarded_view_without_a_request(settings: Settings) -> None:
+    class Site:
+        @app_user_required
+        def index(self, other: Any, request: Any) -> None: ...
+
+    with pytest.raises(TypeError, match="method_decorator"):
+        Site().index(1, RequestFactory().get("/"))
+
+
+def test_without_a_template_engine(settings: Settings) -> None:
+    with override_settings(TEMPLATES=[]):
+        driver = Driver("django-wsgi-sync", settings)
+        assert "Please sign in" in driver.request("GET", "/me", NAVIGATION).text
+        driver.close()
+
+
+def test_without_a_secret_key(settings: Settings) -> None:
+    """No session needs it."""
+    given = {**django_app.upper(settings), "SECRET": None}
+    with override_settings(BASE44={name: value for name, value in given.items() if value is not None}, SECRET_KEY=""):
+        loaded = load_settings()
+    assert isinstance(loaded, Settings)
+    assert loaded.secret == ()
+
+
+def test_a_guard_on_an_event_loop(settings: Settings, headers: dict[str, str]) -> None:
+    """A plain view that something calls on the loop of an ASGI request gives something to await."""
+
+    async def main() -> Any:
+        request = AsyncRequestFactory().get("/", headers=headers)
+        with override_settings(BASE44=django_app.upper(settings)):
+            middleware = Base44Middleware(
+                lambda request: app_user_required(lambda request: HttpResponse("in"))(request)
+            )
+        return await middleware(request)  # type: ignore[misc]
+
+    assert asyncio.run(main()).content == b"in"
+
+
+def signs(settings: Settings, platform: str, tmp_path: Path) -> Settings:
+    return changed(settings, **signed_fields(platform, tmp_path))
+
+
+def test_a_signed_body_that_something_has_read(settings: Settings, platform: str, tmp_path: Path) -> None:
+    with override_settings(BASE44=django_app.upper(signs(settings, platform, tmp_path))):
+        middleware = Base44Middleware(lambda request: HttpResponse())
+    request = RequestFactory().post("/", b"body", "text/plain", headers={"base44-relay-signature": "x"})
+    request.read()
+    with pytest.raises(ConfigurationError, match="put ours first"):
+        middleware(request)
+
+
+@pytest.mark.parametrize("length", ["x", str(10**9), None])
+def test_a_signed_body_that_djangos_limit_refuses(
+    settings: Settings, platform: str, tmp_path: Path, length: str | None
+) -> None:
+    with override_settings(BASE44=django_app.upper(signs(settings, platform, tmp_path))):
+        middleware = Base44Middleware(lambda request: HttpResponse())
+    request = RequestFactory().post("/", b"b" * 100, "text/plain", headers={"base44-relay-signature": "x"})
+    if length is not None:
+        request.META["CONTENT_LENGTH"] = length
+    with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10):
+        response: Any = middleware(request)
+    assert response.status_code == 413

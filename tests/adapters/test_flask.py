@@ -274,3 +274,8 @@ def test_the_handler_of_a_blueprint_comes_before_the_apps() -> None:
     app.add_url_rule("/outer", view_func=lambda: request.base44.as_service_role, endpoint="outer")
     client = app.test_client()
     assert (client.get("/inner").text, client.get("/outer").text) == ("the blueprint's", "the app's")
+
+
+def test_a_request_of_no_extension() -> None:
+    with flask.Flask("bare").test_request_context() as context, pytest.raises(MiddlewareMissingError):
+        get_base44(context.request)

@@ -643,3 +643,55 @@ def test_where_starlette_keeps_an_apps_exception_handlers(settings: Settings, ad
     assert Base44Error not in before
     assert handlers[Base44Error] is HANDLERS[Base44Error]
     assert handlers[ValueError] is before[ValueError]
+
+
+def test_scopes_that_are_no_requests(settings: Settings) -> None:
+    """They go through as they are."""
+    seen: list[Any] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        seen.append(scope)
+
+    app = Base44Middleware(inner, settings=settings)
+    asyncio.run(app({"type": "other"}, None, None))  # type: ignore[arg-type]
+    assert seen == [{"type": "other"}]
+
+
+def test_a_signed_request_that_goes_away_half_way(settings: Settings, platform: str, tmp_path: Path) -> None:
+    signs = changed(settings, **signed_fields(platform, tmp_path))
+    received = [{"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}]
+    sent: list[Any] = []
+
+    async def receive() -> Any:
+        return received.pop(0)
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {
+        "type": "http", "method": "POST", "path": "/guarded", "query_string": b"", "scheme": "http",
+        "headers": [(b"base44-relay-signature", b"x")],
+    }  # fmt: skip
+    asyncio.run(starlette_site(signs)(scope, receive, send))
+    assert sent[0]["status"] == 401
+
+
+def test_what_comes_after_a_signed_body(settings: Settings, platform: str, tmp_path: Path) -> None:
+    """The view reads the body again, and then what the server says next."""
+    signs = changed(settings, **signed_fields(platform, tmp_path))
+    seen: list[Any] = []
+
+    async def view(request: Request) -> PlainTextResponse:
+        seen.append(await request.body())
+        seen.append(await request.is_disconnected())
+        return PlainTextResponse("")
+
+    app = Starlette(
+        routes=[Route("/", view, methods=["POST"])], middleware=[Middleware(Base44Middleware, settings=signs)]
+    )
+    ada = Emulator.demo()
+    headers = sign([("base44-app-id", ada.app_id), ("base44-api-url", platform)], path="/", body=b"body")
+    ada.close()
+    answer = testclient.TestClient(app).post("/", content=b"body", headers=dict(headers))
+    assert answer.status_code == 200
+    assert seen[0] == b"body"

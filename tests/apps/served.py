@@ -8,18 +8,19 @@ from typing import Any
 from base44_web import Base44, Settings
 from tests.drivers import make_app
 
+name = os.environ["TEST_DRIVER"]
 if os.environ.get("TEST_SENTRY"):
     import sentry_sdk
     from sentry_sdk.scrubber import DEFAULT_DENYLIST, EventScrubber
 
-    from tests.apps.sentry import FileTransport
+    from tests.apps.sentry import FileTransport, integrations
 
     scrubber = EventScrubber(denylist=[*DEFAULT_DENYLIST, "base44-state", "base44-service-authorization"])
     sentry_sdk.init(
-        "http://key@127.0.0.1:9/1", transport=FileTransport, include_local_variables=True, event_scrubber=scrubber
-    )
+        "http://key@127.0.0.1:9/1", transport=FileTransport, include_local_variables=True, event_scrubber=scrubber,
+        auto_enabling_integrations=False, integrations=integrations(name.partition("-")[0]),
+    )  # fmt: skip
 
-name = os.environ["TEST_DRIVER"]
 other_origin = os.environ.get("TEST_CORS_ORIGIN")
 app: Any = make_app(name, Settings())
 if other_origin and name.startswith("flask"):

@@ -36,8 +36,10 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
         for body in (b"{}", b'{"success": 1, "phase": "responded"}', b'{"success": true, "phase": "maybe"}',
                      b'{"success": true, "phase": "responded", "status_code": "200"}',
                      b'{"success": true, "phase": "responded", "headers": {"a": 1}}',
-                     b'{"success": true, "phase": "responded", "credits_charged": "1"}')
+                     b'{"success": true, "phase": "responded", "credits_charged": "1"}',
+                     b'{"success": true, "phase": "responded", "data_base64": 7}')
     ]  # fmt: skip
+    wrong += [("service", "get_connection", ["x"], {}, b'{"access_token": "t", "integration_type": 7}')]
     for module, method, args, kwargs, body in wrong:
         emulator.fault(Fault(status=200, body=body))
         outcome = driver.call(module, method, *args, headers=headers, **kwargs)

@@ -129,3 +129,19 @@ def test_empty_headers_are_as_good_as_absent(make: Any, elsewhere: tuple[Emulato
     assert driver.call("service", "get_connection", "slack", headers=headers).error == "AuthenticationError"
     (request,) = other.requests
     assert request.header("base44-state") is None
+
+
+@pytest.mark.drivers(*CORE)
+def test_a_state_that_cannot_be_sent_on(make: Any, elsewhere: tuple[Emulator, str]) -> None:
+    other, url = elsewhere
+    driver = make(app_id=APP, allowed_api_urls=[url], server_url=url)
+    outcome = driver.call("service", "get_connection", "slack", headers=platform_headers(url, Base44_State="\xe9"))
+    assert (outcome.error, outcome.fields["code"]) == ("BadRequestError", "bad_state")
+    assert other.requests == []
+
+
+@pytest.mark.drivers(*CORE)
+def test_no_app_at_all(make: Any, platform: str) -> None:
+    driver = make(allowed_app_ids=[APP], allowed_api_urls=[platform])
+    outcome = driver.call("service", "get_connection", "slack")
+    assert (outcome.error, outcome.fields["code"]) == ("BadRequestError", "app_id_missing")

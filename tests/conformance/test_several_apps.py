@@ -10,6 +10,7 @@ import pytest
 
 from base44_web import (
     Arrival,
+    ConfigurationError,
     Settings,
     SettingsResolver,
 )
@@ -111,3 +112,15 @@ def test_a_header_that_chooses(driver_name: str, platforms: Any) -> None:
         for wrong in ("other", "", "app-one,app-two"):
             assert driver.request("GET", "/me", [("base44-app-id", wrong)]).status_code == 400
         assert driver.request("GET", "/me").status_code == 404
+
+
+def test_an_app_whose_settings_are_wrong(driver_name: str, platforms: Any) -> None:
+    """It is the server's mistake, for its log: no visitor is told of it."""
+
+    chosen["settings"] = {ONE: Settings(timeout=1)}  # no app_id
+    with closing(Driver(driver_name, resolver, resolver=f"{__name__}.resolver")) as driver:
+        if driver.raises or driver.name.startswith("flask"):
+            with pytest.raises(ConfigurationError, match="app_id"):
+                driver.request("GET", "/me", host=ONE)
+        else:
+            assert driver.request("GET", "/me", host=ONE).status_code == 500

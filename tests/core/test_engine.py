@@ -18,6 +18,7 @@ import pytest
 
 from base44_web import AsyncBase44, Base44, ConfigurationError, HttpxTransports, Settings
 from base44_web.testing import CALENDAR_ID, Emulator
+from tests.drivers import changed
 from tests.serving import PATIENCE, eventually
 
 
@@ -148,10 +149,20 @@ def test_leaving_a_requests_client_closes_nothing(server: Any, emulator: Emulato
     from base44_web._core.engine.engine import Engine
     from base44_web._core.incoming.request import Incoming
 
-    engine = Engine(Settings(app_id="a", server_url=server.url, service_token=emulator.service_token))
-    with Base44._for(Context(engine, Incoming("GET", []))) as base44:
+    engine = Engine(Settings(app_id=emulator.app_id, server_url=server.url, service_token=emulator.service_token))
+    base44 = Base44._for(Context(engine, Incoming("GET", [])))
+    base44.as_service_role.connectors.get_connection("slack")
+    held = engine.platform.pools.blocking._transport
+    with base44:
         base44.token  # noqa: B018
-    assert engine.platform.pools.blocking._transport is None
+
+    async def main() -> None:
+        async with base44.aio:
+            """Nothing to do."""
+
+    asyncio.run(main())
+    assert engine.platform.pools.blocking._transport is held
+    assert held is not None
 
 
 FORKING = """
@@ -356,3 +367,39 @@ def test_state_survives_a_restart(tmp_path: Any) -> None:
         with Base44(app_id=second.app_id, token=token, service_token=service, transport=second.transport) as base44:
             connection = base44.as_service_role.connectors.get_current_app_user_connection(CALENDAR_ID)
             assert connection.access_token == provider
+
+
+def test_no_client_can_be_made(settings: Settings) -> None:
+    """Whatever a factory of the user's, or the environment's variables, make a library raise."""
+
+    class Broken:
+        def open(self) -> Any:
+            raise ValueError("no certificates")
+
+        open_async = open
+
+    base44 = Base44(settings=settings, transport=Broken())
+    for ask in (
+        lambda: base44.as_service_role.connectors.get_connection("slack"),
+        lambda: asyncio.run(base44.aio.as_service_role.connectors.get_connection("slack")),
+    ):
+        with pytest.raises(ConfigurationError, match="no certificates") as caught:
+            ask()
+        assert caught.value.code == "no_http_client"
+    base44.close()
+
+
+def test_keys_are_fetched_again_after_a_fork(settings: Settings) -> None:
+    """The parent's fetch may not have ended; and whoever held a lock is not here."""
+    pytest.importorskip("cryptography")
+    from base44_web._core.engine.engine import Engine
+
+    fields: dict[str, Any] = {"verification": "keys", "algorithms": ["RS256"], "audience": "a"}
+    engine = Engine(changed(settings, **fields, verification_key="https://keys.example/jwks"))
+    keys = engine.identity.keys
+    assert keys is not None
+    assert keys.may_fetch()
+    assert not keys.may_fetch()
+    keys._lock.acquire()
+    engine._after_fork()
+    assert keys.may_fetch()

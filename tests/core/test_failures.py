@@ -231,3 +231,38 @@ def test_a_refused_service_token_is_not_the_visitors_fault(emulator: Emulator, p
             base44.connectors.connect_app_user("calendar")
     assert (shared.value.status, shared.value.about_visitor) == (401, False)
     assert (own.value.status, own.value.about_visitor) == (401, True)
+
+
+def test_what_a_backend_of_httpcore_must_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its whole interface heeds the deadline, also what our pool does not call."""
+    done: list[Any] = []
+
+    class Backend:
+        def connect_unix_socket(self, path: str, timeout: float | None, options: Any) -> Any:
+            done.append((path, timeout))
+            return self
+
+        def sleep(self, seconds: float) -> None:
+            done.append(seconds)
+
+    backend = deadline.BoundedBackend(Backend())  # type: ignore[arg-type]
+    now = [100.0]
+    monkeypatch.setattr(deadline, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    with deadline.Deadline(5):
+        backend.connect_unix_socket("/run/x", 60)
+        backend.sleep(2)
+        now[0] += 5
+        for late in (lambda: backend.connect_unix_socket("/run/x", 60), lambda: backend.sleep(2)):
+            with pytest.raises(TimeoutError):
+                late()
+    backend.sleep(3)
+    assert done == [("/run/x", 5.0), 2, 3]
+
+
+def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backend reports it as it always does."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    settings = Settings(app_id="a", server_url="https://nowhere.invalid", service_token="t")
+    with Base44(settings=settings) as base44, pytest.raises(Base44Error) as caught:
+        base44.as_service_role.connectors.get_connection("slack")
+    assert caught.value.code == "connect_failed"

@@ -50,8 +50,10 @@ def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, k
 
 
 def test_connection_without_a_guard() -> None:
-    with Base44(app_id="a") as base44, pytest.raises(LookupError, match="app_user_connected"):
-        base44.connection("calendar")
+    with Base44(app_id="a") as base44:
+        for client in (base44, base44.aio):
+            with pytest.raises(LookupError, match="app_user_connected"):
+                client.connection("calendar")
 
 
 @pytest.mark.parametrize(

@@ -272,6 +272,7 @@ def test_unverified_claims(settings: Settings, emulator: Emulator) -> None:
         assert isinstance(claims, UnverifiedClaims)
         assert not isinstance(claims, AppUser)
         assert claims["language"] == "en"
+        assert base44.aio.unverified_claims is not None
         assert "en" not in repr(claims).replace("language", "")
     with Base44(settings=settings) as base44:
         assert base44.unverified_claims is None

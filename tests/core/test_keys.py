@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -90,3 +91,9 @@ def test_the_request_names_the_app_and_so_must_the_token(settings: Settings, pla
     with pytest.raises(ConfigurationError, match="app_claim"):
         Engine(changed(settings, **several).complete())
     Engine(changed(settings, **several, app_claim="app").complete())
+
+
+def test_without_pyjwt_it_says_so(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jwt", None)
+    with pytest.raises(ConfigurationError, match=r"base44-web\[keys\]"):
+        Engine(changed(settings, verification="keys", verification_key=SECRET, algorithms=["HS256"]))

@@ -69,6 +69,9 @@ WRONG: list[tuple[str, Any]] = [
     ("connect_path", "base44"), ("connect_path", "//evil"), ("connect_path", "/a?b"), ("connect_path", "/a\\b"),
     ("connect_path", "https://a"), ("platform_headers", "yes"), ("platform_headers", True),
     ("allowed_api_urls", ["*"]), ("allowed_app_ids", ["a b"]),
+    ("connector_types", {"calendar": 7}), ("connector_types", {"calendar": " "}), ("sign_in_url", "javascript:alert(1)"), ("sign_in_url", 7),
+    ("verification", "somebody"), ("audience", "  "), ("audience", 7), ("development", "yes"), ("relay_max_body", 0),
+    ("relay_max_body", 2**40), ("relay_max_body", True), ("max_retries", 11), ("max_retries", True), ("max_retries", 1.5),
     ("timeout", 0), ("timeout", -1), ("timeout", "nan"), ("timeout", "inf"), ("timeout", "soon"), ("timeout", 10**9),
     ("timeout", True), ("connect_timeout", None.__class__),
 ]  # fmt: skip
@@ -148,3 +151,19 @@ def test_names_and_ids() -> None:
 def test_trust_needs_a_list_of_servers() -> None:
     with pytest.raises(ConfigurationError, match="BASE44_ALLOWED_API_URLS"):
         Settings(app_id="app", platform_headers="trust").complete()
+
+
+def test_a_field_that_there_is_not() -> None:
+    with pytest.raises(TypeError, match="aap_id"):
+        Settings(aap_id="x")  # type: ignore[call-arg]
+
+
+def test_types_of_connectors_that_there_are_not() -> None:
+    with pytest.raises(ConfigurationError, match="BASE44_CONNECTOR_TYPES"):
+        Settings(app_id="a", connector_types={"mail": "gmail"}).complete()
+
+
+def test_equal_to_settings_only() -> None:
+    assert Settings(app_id="a") != "a"
+    with environment(BASE44_DEVELOPMENT="1", BASE44_APP_ID="a"):
+        assert Settings() == Settings(app_id="a", development=True)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+import tempfile
 import time
 import traceback
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -89,3 +92,27 @@ def test_a_password_in_the_store_is_not_shown(settings: Settings) -> None:
     for frame, _ in traceback.walk_tb(caught.value.__traceback__):
         if "base44_web" in frame.f_code.co_filename:
             assert "canarypw" not in repr(frame.f_locals)
+
+
+def test_without_the_client_of_redis_it_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis", None)
+    with pytest.raises(ConfigurationError, match=r"base44-web\[redis\]"):
+        RedisReplays("redis://127.0.0.1/0")
+
+
+def test_the_store_by_default_is_a_file_of_ones_own(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    by_default = changed(settings, replay_store=None)
+    for _ in range(2):  # the second finds the folder
+        Base44(settings=by_default).close()
+    (folder,) = tmp_path.glob("base44-web-*")
+    assert folder.stat().st_mode & 0o777 == 0o700
+    assert (folder / "replays.sqlite").exists()
+    # Somebody else was there first, and could take notes out again.
+    monkeypatch.setattr(Path, "mkdir", lambda self, mode: folder)
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda self: SimpleNamespace(st_uid=real(self).st_uid + 1))
+    with pytest.raises(ConfigurationError, match="somebody else"):
+        Base44(settings=by_default)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import json
 import pickle
@@ -19,6 +20,7 @@ from base44_web import (
     RateLimitError,
     Secret,
     Settings,
+    UnverifiedClaims,
 )
 from base44_web._core.claims import Token
 from base44_web._core.incoming.caller import Caller
@@ -148,3 +150,31 @@ def test_call_api_takes_any_mapping(emulator: Emulator) -> None:
         base44.as_service_role.connectors.call_api("x", path="/", query=proxy, headers=proxy)
     sent = json.loads(emulator.requests[0].body)
     assert sent["query"] == sent["headers"] == {"a": "b"}
+
+
+def test_every_deprecated_method_warns(emulator: Emulator) -> None:
+    user = emulator.add_user("ada@test.example")
+    shared, own = emulator.share("slack"), emulator.connect(user, CALENDAR_ID)
+    options: dict[str, Any] = {
+        "app_id": emulator.app_id, "token": emulator.sign_in(user), "service_token": emulator.service_token,
+        "transport": emulator.transport,
+    }  # fmt: skip
+
+    async def main() -> None:
+        async with AsyncBase44(**options) as base44:
+            connectors = base44.as_service_role.connectors
+            with pytest.warns(DeprecationWarning, match="use get_connection"):
+                assert await connectors.get_access_token("slack") == shared
+            with pytest.warns(DeprecationWarning, match="use get_current_app_user_connection"):
+                assert await connectors.get_current_app_user_access_token(CALENDAR_ID) == own
+
+    asyncio.run(main())
+    with Base44(**options) as base44, pytest.warns(DeprecationWarning, match="use get_current_app_user_connection"):
+        assert base44.as_service_role.connectors.get_current_app_user_access_token(CALENDAR_ID) == own
+
+
+def test_what_a_connection_and_claims_hold() -> None:
+    assert Connection(Secret("t"), None, "slack").integration_type == "slack"
+    claims = UnverifiedClaims({"sub": "ada", "exp": 1})
+    assert dict(claims) == {"sub": "ada", "exp": 1}
+    assert len(claims) == 2

@@ -40,11 +40,18 @@ def test_sentry(server: str, driver: str, emulator: Emulator, platform: str, tmp
     ]  # fmt: skip
     prefix = f"/{driver.rpartition('-')[2]}" if driver.startswith("django") else ""
     with serving(server, environment, tmp_path / "output") as (url, _):
-        for fault in (Fault(status=200, body=BODY), Fault(drop="during", body=BODY), Fault(delay=3)):
+        # Every call with every fault is `tests/core/test_secrets.py`'s; here, what the reporter makes of some.
+        wrong, lost, slow = Fault(status=200, body=BODY), Fault(drop="during", body=BODY), Fault(delay=600)
+        for fault, call in (
+            (wrong, CALLS[0]),
+            (wrong, CALLS[1]),
+            (wrong, CALLS[2]),
+            (lost, CALLS[0]),
+            (slow, CALLS[1]),
+        ):
             emulator.fault(fault, times=None)
-            for module, method, args in CALLS[:3]:
-                call = encode_call(module, method, args, {})
-                httpx2.post(f"{url}{prefix}/escape", headers=[*headers, *call], timeout=PATIENCE)
+            headers_of_call = encode_call(call[0], call[1], call[2], {})
+            httpx2.post(f"{url}{prefix}/escape", headers=[*headers, *headers_of_call], timeout=PATIENCE)
             emulator.clear_faults()
     found = [json.loads(line) for line in events.read_text().splitlines()]
     ours = 0
@@ -58,4 +65,4 @@ def test_sentry(server: str, driver: str, emulator: Emulator, platform: str, tmp
                 if (frame.get("module") or "").startswith("base44_web"):
                     ours += 1
                     clean(json.dumps(frame.get("vars", {})))
-    assert ours > 20  # there was something to look at
+    assert ours > 10  # there was something to look at

@@ -67,7 +67,7 @@ def test_serves_and_ends_cleanly(server: str, driver: str, emulator: Emulator, t
         environment = app_environment(emulator, platform.url, driver)
         if "preload" in server:
             environment["TEST_CALL_AT_IMPORT"] = "1"
-        with serving(server, environment, output) as (url, process):
+        with serving(server, environment, output, dev=True) as (url, process):
             for _ in range(10):
                 with httpx2.Client(base_url=url, timeout=PATIENCE) as other:  # another connection: another worker
                     result = run(other, driver, headers, "service", "get_current_app_user_connection", "calendar")

@@ -1,0 +1,5 @@
+"""A project without any views."""
+
+from __future__ import annotations
+
+urlpatterns: list[object] = []

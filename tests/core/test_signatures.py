@@ -7,7 +7,6 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -104,15 +103,18 @@ def test_the_store_by_default_is_a_file_of_ones_own(
     settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    by_default = changed(settings, replay_store=None)
+    by_default = Engines(changed(settings, replay_store=None).complete())
     for _ in range(2):  # the second finds the folder
-        Base44(settings=by_default).close()
+        by_default.probe()
     (folder,) = tmp_path.glob("base44-web-*")
     assert folder.stat().st_mode & 0o777 == 0o700
     assert (folder / "replays.sqlite").exists()
-    # Somebody else was there first, and could take notes out again.
-    monkeypatch.setattr(Path, "mkdir", lambda self, mode: folder)
-    real = Path.stat
-    monkeypatch.setattr(Path, "stat", lambda self: SimpleNamespace(st_uid=real(self).st_uid + 1))
-    with pytest.raises(ConfigurationError, match="somebody else"):
-        Base44(settings=by_default)
+    # Others can write there, or somebody else was there first: they could take notes out again.
+    folder.chmod(0o770)
+    with pytest.raises(ConfigurationError, match="this user's alone"):
+        Engines(changed(settings, replay_store=None).complete())
+    folder.rename(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").chmod(0o700)
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigurationError, match="this user's alone"):
+        Engines(changed(settings, replay_store=None).complete())

@@ -178,11 +178,18 @@ class Settings(_Given):
     if not TYPE_CHECKING:
 
         def __init__(self, **given: Any) -> None:
-            given = _wrapped(self.FIELDS, given)  # a traceback shows this frame's locals
+            given = self.wrapped(given)  # a traceback shows this frame's locals
             unknown = sorted(given.keys() - self.FIELDS.keys())
             if unknown:
                 raise TypeError(f"Settings has no field {', '.join(unknown)}; known are {', '.join(self.FIELDS)}.")
             self._fill(given, {})
+
+    @classmethod
+    def wrapped(cls, values: Mapping[str, Any]) -> dict[str, Any]:
+        """Raw values by field, their credentials wrapped: for who holds them where an error may come."""
+        return {
+            name: cls.FIELDS[name].wrapped(value) if name in cls.FIELDS else value for name, value in values.items()
+        }
 
     @classmethod
     def load(
@@ -201,7 +208,7 @@ class Settings(_Given):
         Raises:
             ConfigurationError: as the constructor; also for a framework key that is no setting.
         """
-        framework, fallback = _wrapped(cls.FIELDS, framework or {}), _wrapped(cls.FIELDS, fallback or {})
+        framework, fallback = cls.wrapped(framework or {}), cls.wrapped(fallback or {})
         unknown = sorted(set(framework) - set(cls.FIELDS))
         if unknown:
             raise ConfigurationError(f"There is no setting {', '.join(unknown)}; known are {', '.join(cls.FIELDS)}.")
@@ -326,10 +333,6 @@ class Settings(_Given):
         # Half-built ones are in tracebacks.
         app_id, server_url = getattr(self, "app_id", None), getattr(self, "server_url", None)
         return f"<Settings app_id={app_id!r} server_url={server_url!r}>"
-
-
-def _wrapped(known: Mapping[str, Setting[Any, Any]], values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: known[name].wrapped(value) if name in known else value for name, value in values.items()}
 
 
 Settings.__module__ = "base44_web.settings"

@@ -114,11 +114,9 @@ def load_settings() -> Settings | SettingsResolver:
     Raises:
         ConfigurationError: a value is missing or wrong, or a key is no setting.
     """
-    given: object = getattr(django_settings, "BASE44", {})
-    values = cast(Mapping[object, Any], given) if isinstance(given, Mapping) else {0: given}
-    if any(not isinstance(name, str) or name != name.upper() for name in values):
+    named = _given()
+    if named is None:
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
-    named: Mapping[str, Any] = {str(name): value for name, value in values.items()}
     if "RESOLVER" in named:
         if len(named) > 1:
             raise ConfigurationError(
@@ -129,6 +127,17 @@ def load_settings() -> Settings | SettingsResolver:
             raise ConfigurationError("RESOLVER in the setting BASE44 must be the path of a SettingsResolver.")
         return resolver
     return Settings.load(None, {name.lower(): value for name, value in named.items()}, _secret_key())
+
+
+def _given() -> dict[str, Any] | None:
+    """The setting, its credentials wrapped; `None`: it has another form."""
+    given: object = getattr(django_settings, "BASE44", {})
+    values = cast(Mapping[object, Any], given) if isinstance(given, Mapping) else {0: given}
+    if any(not isinstance(name, str) or name != name.upper() for name in values):
+        return None
+    return {
+        name.upper(): value for name, value in Settings.wrapped({str(k).lower(): values[k] for k in values}).items()
+    }
 
 
 def _secret_key() -> dict[str, Any]:

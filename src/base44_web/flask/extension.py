@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
@@ -60,11 +60,10 @@ class Base44Extension:
         """
         if _KEY in app.extensions:
             raise ConfigurationError("Base44Extension is set up for this app already.")
-        config = _from_config(app.config)
-        prefix = config.pop("url_prefix", "/base44")
+        prefix = cast("dict[str, Any]", app.config).get("BASE44_URL_PREFIX", "/base44")
         source = self._settings
         if not isinstance(source, SettingsResolver):
-            source = Settings.load(source, config, _secret_key(app.config))
+            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), _secret_key(app.config))
         engines = Engines(source, self._transport, wsgi=True)
         engines.probe()
         app.extensions[_KEY] = engines
@@ -117,4 +116,5 @@ def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:
-    return {name.removeprefix(_PREFIX).lower(): value for name, value in config.items() if name.startswith(_PREFIX)}
+    names = [name for name in config if name.startswith(_PREFIX) and name != "BASE44_URL_PREFIX"]
+    return Settings.wrapped({name.removeprefix(_PREFIX).lower(): config[name] for name in names})

@@ -10,7 +10,7 @@ import contextlib
 import functools
 import inspect
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from ...errors import ConfigurationError
@@ -168,8 +168,8 @@ def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
         yield cast(Any, thing).func
     elif isinstance(thing, list | tuple):
         yield from cast(list[Any], thing)
-    elif isinstance(thing, dict):
-        yield from list(thing.values())  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]
+    elif isinstance(thing, Mapping):
+        yield from cast("Mapping[str, Any]", thing).values()
     elif inspect.ismethod(thing):
         yield thing.__self__ if _package(thing.__func__) in frameworks else None
     elif inspect.isfunction(thing):

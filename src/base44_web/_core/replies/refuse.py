@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
@@ -19,6 +20,29 @@ from .visit import Visit, relative
 logger = logging.getLogger("base44_web")
 
 _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
+
+
+class _Seldom:
+    """Once a second at most: while the platform hangs, every request has the same to say."""
+
+    def __init__(self) -> None:
+        self._said = -math.inf
+        self._count = 0
+
+    def may_say(self) -> bool:
+        self._count += 1
+        now = time.monotonic()
+        if now - self._said < 1:
+            return False
+        self._said = now
+        return True
+
+    def taken(self) -> int:
+        count, self._count = self._count, 0
+        return count
+
+
+_SELDOM = _Seldom()
 
 
 def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
@@ -43,7 +67,8 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
     if isinstance(error, ConfigurationError):
         logger.error("A guard cannot let anybody pass: %s", error)
         return tell(situation_of(error), visit)
-    logger.warning("A guard could not ask the platform: %s", error)
+    if _SELDOM.may_say():
+        logger.warning("A guard could not ask the platform (%d times since this was said): %s", _SELDOM.taken(), error)
     return tell(situation_of(error), visit, {"Retry-After": str(_retry_after(error))})
 
 

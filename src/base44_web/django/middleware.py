@@ -132,12 +132,13 @@ def load_settings() -> Settings | SettingsResolver:
 def _given() -> dict[str, Any] | None:
     """The setting, its credentials wrapped; `None`: it has another form."""
     given: object = getattr(django_settings, "BASE44", {})
-    values = cast(Mapping[object, Any], given) if isinstance(given, Mapping) else {0: given}
+    if not isinstance(given, Mapping):
+        return None
+    values = cast(Mapping[object, Any], given)
     if any(not isinstance(name, str) or name != name.upper() for name in values):
         return None
-    return {
-        name.upper(): value for name, value in Settings.wrapped({str(k).lower(): values[k] for k in values}).items()
-    }
+    wrapped = Settings.wrapped({str(name).lower(): value for name, value in values.items()})
+    return {name.upper(): value for name, value in wrapped.items()}
 
 
 def _secret_key() -> dict[str, Any]:

@@ -79,7 +79,7 @@ def _wrap(app: Flask, engines: Engines) -> None:
     # No reference to the app but a weak one: Flask frees an app with its last reference.
     reference = weakref.ref(app)
     inner = app.__dict__.get("wsgi_app")
-    examines, application_root = engines.examines, str(app.config["APPLICATION_ROOT"])
+    examines, application_root = engines.examines, str(cast("dict[str, Any]", app.config)["APPLICATION_ROOT"])
     ready = False
 
     def wsgi_app(environ: Any, start_response: Any) -> Any:

@@ -177,8 +177,8 @@ def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
             with contextlib.suppress(ValueError):  # an empty cell
                 yield cell.cell_contents
     elif not isinstance(thing, type) and _package(type(thing)) in frameworks:
-        with contextlib.suppress(TypeError):  # it has slots
-            yield from vars(thing).values()
+        attributes: object = getattr(thing, "__dict__", None)  # it may have slots
+        yield from cast("dict[str, Any]", attributes).values() if isinstance(attributes, dict) else ()
 
 
 def _package(thing: Any) -> str:

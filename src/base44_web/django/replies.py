@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import weakref
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,8 +26,8 @@ logger = logging.getLogger("base44_web")
 FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
 """Packages whose objects may have a view within."""
 
-# Views that were looked at. Weakly: some are made anew for each request.
-_guarded_or_free: weakref.WeakSet[Any] = weakref.WeakSet()
+_looked_at: set[Any] = set()
+_MOST: Final = 10_000  # views; some apps make them anew for each request
 
 
 def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
@@ -54,14 +52,15 @@ def is_bare_500(request: HttpRequest, answered: HttpResponseBase) -> bool:
 def finish(request: HttpRequest, answered: HttpResponseBase) -> HttpResponseBase:
     """A view's answer, as it leaves: refused where its guard was left out, and caches told what it depends on."""
     match = request.resolver_match
-    if match is not None and match.func not in _guarded_or_free:
+    if match is not None and match.func not in _looked_at:
         bare = find_bare(match.func, FRAMEWORKS)
         if bare is not None:
             error = left_out(bare)
             logger.error("%s", error)
             return response(early_reply(error), request)
-        with contextlib.suppress(TypeError):  # what can be neither hashed nor held weakly is looked at each time
-            _guarded_or_free.add(match.func)
+        if len(_looked_at) >= _MOST:
+            _looked_at.clear()
+        _looked_at.add(match.func)
     context = seen_context(request)
     if context is None:
         return answered

@@ -7,12 +7,11 @@ import base64
 import socket
 import threading
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 
 from base44_web import Base44, Base44Error, ConfigurationError, Settings
-from base44_web._core.transport.httpcore_pool import proxy_for
+from base44_web._core.transport.proxies import Proxies
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -42,14 +41,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_proxy(variables: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert proxy_for(urlsplit(url)) == proxy
+    assert Proxies().of(url) == proxy
 
 
 @pytest.mark.parametrize("value", ["ftp://proxy:1", "http://", "https://"])
 def test_a_proxy_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY"):
-        proxy_for(urlsplit("https://base44.app/"))
+        Proxies().of("https://base44.app/")
     with Base44(app_id="a", service_token="s") as base44, pytest.raises(ConfigurationError):
         base44.as_service_role.connectors.get_connection("slack")
 

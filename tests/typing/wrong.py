@@ -23,7 +23,7 @@ def django(request: HttpRequest) -> None:
 
 
 def flask() -> None:
-    flask_request.base44.user().email  # wrong
+    _ = flask_request.base44.user().email  # wrong
     print(flask_request.base44.sync)  # wrong
 
 

@@ -123,6 +123,8 @@ class Base44Middleware:
                     await anyio.to_thread.run_sync(engines.probe)
             except ConfigurationError as error:
                 problem = error.message
+            except TypeError as error:  # a guard without its parentheses
+                problem = str(error)
         if engines is None or problem is not None:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": f"base44_web: {problem}"})

@@ -28,7 +28,7 @@ from tests.drivers import ONE_EACH, Driver
 from tests.serving import ROOT
 
 THREADS = 4
-REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "1200"))
 
 
 class Platform:

@@ -7,10 +7,8 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -31,8 +29,7 @@ def installed(project: Path, package: str) -> Path:
 @contextmanager
 def _alone(project: Path) -> Iterator[None]:
     """Only one worker at a time: two installations into one folder take each other's files away."""
-    name = f"base44-web-npm-{sha256(str(project).encode()).hexdigest()[:12]}.lock"
-    with (Path(tempfile.gettempdir()) / name).open("w") as lock:
+    with (project / "package-lock.json").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

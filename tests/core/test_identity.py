@@ -40,6 +40,7 @@ from tests.checks import (
 )
 from tests.conftest import Clock
 from tests.drivers import changed, make_app
+from tests.serving import PATIENCE
 from tests.tokens import SECRET
 from tests.transports import Held
 
@@ -68,7 +69,7 @@ def test_one_call_for_all_who_ask_at_the_same_time(settings: Settings, emulator:
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(PATIENCE)
     assert {user and user.email for user in users} == {"ada@test.example"}
     assert len(users) == 20 + 3 * count
     assert calls(emulator, "/User/me") == 1

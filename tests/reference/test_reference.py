@@ -228,7 +228,7 @@ def run_reference(cases: list[Case], recorder: Recorder, url: str) -> list[tuple
         recorder.queue = list(batch)
         payload = [{"headers": inbound(case, url), "method": case.method, "args": case.args} for case in batch]
         done = subprocess.run(
-            [str(NODE), "run.mjs"], cwd=REFERENCE, input=json.dumps(payload), capture_output=True, text=True, timeout=120,
+            [str(NODE), "run.mjs"], cwd=REFERENCE, input=json.dumps(payload), capture_output=True, text=True, timeout=600,
             env={"PATH": os.environ["PATH"], "NODE_ENV": "production"},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

@@ -539,7 +539,9 @@ def test_a_guard_that_is_left_out(settings: Settings, adas: Headers, wrapped: st
         assert (answer.status_code, b"OPEN" in answer.content) == (503, False)
 
 
-def test_login_required_middleware_leaves_guarded_views_alone(settings: Settings, adas: Headers) -> None:
+def test_login_required_middleware_leaves_guarded_views_alone(
+    settings: Settings, emulator: Emulator, adas: Headers
+) -> None:
     """Its users are Django's, and ours are not. In a process of its own: here `django.contrib.auth` is not installed."""
     program = (
         "import json, sys\n"
@@ -568,10 +570,9 @@ def test_login_required_middleware_leaves_guarded_views_alone(settings: Settings
         "    print(Client().get(line, headers={'Authorization': sys.argv[2]}).status_code, Client().get(line).status_code)\n"
     )
     given = {
-        "APP_ID": settings.app_id,
-        "SERVER_URL": settings.server_url,
+        "APP_ID": settings.app_id, "SERVER_URL": settings.server_url, "SERVICE_TOKEN": emulator.service_token,
         "APP_USER_CONNECTORS": {"calendar": CALENDAR_ID},
-    }
+    }  # fmt: skip
     paths = ["/other", "/me", "/awaiting", "/base44/status/calendar", "/base44/connect.js"]
     assert said_by(program, json.dumps(given), adas[0][1], *paths) == [
         "302", "302", "200", "401", "200", "401", "200", "401", "200", "200",

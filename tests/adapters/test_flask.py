@@ -513,6 +513,7 @@ def test_a_websocket_under_wsgi_needs_an_allowed_origin(settings: Settings, emul
                 own.replace("http", "ws") + "/ws",
                 origin=origin,
                 additional_headers={"Cookie": f"{name}={value}"},
+                close_timeout=0.1,
                 proxy=None,
             ) as session:  # type: ignore[arg-type]
                 assert session.recv() == said, origin

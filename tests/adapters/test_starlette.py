@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -1081,3 +1083,22 @@ def test_views_after_a_middleware_that_has_read_the_body(
         assert sent[0]["status"] in (200, 403), path
 
     asyncio.run(main())
+
+
+def test_the_replay_store_is_not_opened_on_the_event_loop(
+    settings: Settings, relayed: Headers, platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    own = sqlite3.connect
+
+    def connect(*args: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return own(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    driver = Driver("starlette-async", changed(settings, **signed_fields(platform, tmp_path)))
+    assert start_up(driver.app)["type"] == "lifespan.startup.complete"
+    assert threads == [False]
+    assert driver.request("POST", "/run", [*sign(relayed), *CALL]).status_code == 200
+    assert threads == [False, False]
+    driver.close()

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import gc
 import json
+import os
 import pickle
+import re
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+import types
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +41,15 @@ from tests.canaries import (
     clean,
 )
 from tests.checks import (
+    FORM,
     NAVIGATION,
     Headers,
     check_problem,
+    signed_in,
 )
 from tests.drivers import Driver, changed, environment
 from tests.relayed import signed_fields
+from tests.serving import PATIENCE, ROOT
 
 pytest.importorskip("django")
 from django.apps import apps
@@ -47,12 +58,16 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist
-from django.test import AsyncRequestFactory, RequestFactory, override_settings
-from django.urls import set_script_prefix
+from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
+from django.urls import include, path, set_script_prefix
 from django.utils.decorators import method_decorator
+from django.views import View
 from django.views.debug import get_default_exception_reporter_filter
+from django.views.decorators.cache import cache_page
+from django.views.decorators.csrf import csrf_exempt
 
 from base44_web.django import Base44Middleware, app_user_connected, app_user_required, get_base44
+from base44_web.django.apps import check_settings
 from base44_web.django.middleware import load_settings
 from base44_web.django.urls import urlpatterns
 from tests.apps import django as django_app
@@ -382,3 +397,353 @@ def test_a_signed_body_that_djangos_limit_refuses(
     with override_settings(DATA_UPLOAD_MAX_MEMORY_SIZE=10):
         response: Any = middleware(request)
     assert response.status_code == 413
+
+
+# --- caches
+
+
+CACHE = ("django.middleware.cache.UpdateCacheMiddleware", "django.middleware.cache.FetchFromCacheMiddleware")
+OURS = "base44_web.django.Base44Middleware"
+ORDERS = {
+    "no site cache": (OURS,),
+    "inside": (*CACHE, OURS),
+    "between": (CACHE[0], OURS, CACHE[1]),
+    "outside": (OURS, *CACHE),
+}
+
+
+@contextmanager
+def project(settings: Settings, *patterns: Any, middleware: Sequence[str] = (OURS,), **more: Any) -> Iterator[Client]:
+    """A project with these views, and a client of it."""
+    urlconf = types.ModuleType("urlconf")
+    urlconf.urlpatterns = [*patterns, path("base44/", include("base44_web.django.urls"))]  # type: ignore[attr-defined]
+    backend = {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(id(urlconf))}
+    given = {"MIDDLEWARE": list(middleware), "CACHES": {"default": backend}, **more}
+    with override_settings(BASE44=django_app.upper(settings), ROOT_URLCONF=urlconf, **given):
+        yield Client(raise_request_exception=False)
+
+
+# Views are made anew where they are used: one that is guarded somewhere is routed bare nowhere.
+def says_who() -> Any:
+    def view(request: Any) -> HttpResponse:
+        user = request.base44.user()
+        return HttpResponse("nobody" if user is None else user.email)
+
+    return view
+
+
+def says_who_awaiting() -> Any:
+    async def view(request: Any) -> HttpResponse:
+        user = await request.base44.aio.user()
+        return HttpResponse("nobody" if user is None else user.email)
+
+    return view
+
+
+def says(text: str) -> Any:
+    return lambda request: HttpResponse(text)
+
+
+@pytest.mark.parametrize("source", ["header", "cookie", "session"])
+@pytest.mark.parametrize("order", list(ORDERS))
+def test_no_cache_gives_a_page_to_somebody_else(
+    settings: Settings, emulator: Emulator, order: str, source: str
+) -> None:
+    sources = ["header"] if source == "header" else ["header", source]
+    views = {
+        "plain": says_who(),
+        "plain-awaiting": says_who_awaiting(),
+        "guarded": app_user_required(says_who()),
+        "cached-plain": cache_page(60)(says_who()),
+        "cached-above": cache_page(60)(app_user_required(says_who())),
+        "cached-below": app_user_required(cache_page(60)(says_who())),
+        "members": app_user_required(says("for members")),
+        "members-cached-above": cache_page(60)(app_user_required(says("for members"))),
+    }
+    patterns = [path(name, view) for name, view in views.items()]
+    with project(
+        changed(settings, token_sources=sources, secret="s" * 40), *patterns, middleware=ORDERS[order]
+    ) as client:
+
+        def headers(email: str) -> dict[str, str]:
+            token = emulator.sign_in(emulator.add_user(email))
+            match source:
+                case "header":
+                    return {"authorization": f"Bearer {token}"}
+                case "cookie":
+                    return {"cookie": f"base44_access_token={token}"}
+            begun = client.post("/base44/session", f"token={token}", FORM[1], headers={"sec-fetch-site": "same-origin"})
+            client.cookies.clear()
+            return {"cookie": begun.headers["set-cookie"].partition(";")[0]}
+
+        ada, grace = headers("ada@test.example"), headers("grace@test.example")
+        for name in views:
+            guarded = not name.endswith("plain") and name != "plain-awaiting"
+            for who, email in (({}, None), (ada, "ada@test.example"), (grace, "grace@test.example"), ({}, None)):
+                answer = client.get(f"/{name}", headers=who)
+                assert answer.status_code == (401 if guarded and email is None else 200), (name, email)
+                if answer.status_code == 200:
+                    expected = "for members" if "members" in name else email or "nobody"
+                    assert answer.content.decode() == expected, name
+                    assert {"Authorization", "Cookie"} <= set(re.split(", *", answer.headers["vary"]))
+                    assert "private" in answer.headers["cache-control"]
+
+
+# --- guards that are left out; what belongs to others
+
+
+def test_a_guard_above_its_route_in_ninja(settings: Settings, adas: Headers) -> None:
+    ninja = pytest.importorskip("ninja")
+    for above, typo in ((True, False), (False, False), (False, True)):
+        api = ninja.NinjaAPI(urls_namespace=f"api-{above}-{typo}")
+        router = ninja.Router()
+
+        def view(request: Any) -> str:
+            return "in"
+
+        guard = app_user_connected("calender") if typo else app_user_required
+        if above:
+            guard(router.get("/x")(view))
+        else:
+            router.get("/x")(guard(view))
+        api.add_router("/inner", router)
+        with project(settings, path("api/", api.urls)) as client:
+            ids = [message.id for message in run_checks() if str(message.id).startswith("base44")]
+            assert ids == (["base44_web.E001"] if above or typo else [])
+            for _ in range(2):
+                answer = client.get("/api/inner/x", headers=dict(adas))
+                assert answer.status_code == (503 if above or typo else 200)
+                assert (answer.content.strip(b'"') == b"in") is (not above and not typo)
+            assert client.get("/api/inner/x").status_code == (503 if above or typo else 401)
+
+
+@pytest.mark.parametrize("wrapped", ["bare", "by functools.partial", "a class-based view", "csrf_exempt"])
+def test_a_guard_that_is_left_out(settings: Settings, adas: Headers, wrapped: str) -> None:
+    class Site(View):
+        def get(self, request: Any) -> HttpResponse:
+            return HttpResponse("OPEN")
+
+    def view(request: Any) -> HttpResponse:
+        return HttpResponse("OPEN")
+
+    routed: Any = {
+        "bare": view,
+        "by functools.partial": functools.partial(view),
+        "a class-based view": Site.as_view(),
+        "csrf_exempt": csrf_exempt(view),
+    }[wrapped]
+    app_user_required(routed if wrapped in ("a class-based view", "csrf_exempt") else view)
+    with project(settings, path("x", routed)) as client:
+        assert "base44_web.E001" in [message.id for message in run_checks()]
+        answer = client.get("/x", headers=dict(adas))
+        assert (answer.status_code, b"OPEN" in answer.content) == (503, False)
+
+
+def test_login_required_middleware_leaves_guarded_views_alone(
+    settings: Settings, emulator: Emulator, adas: Headers
+) -> None:
+    """Its users are Django's, and ours are not. In a process of its own: here `django.contrib.auth` is not installed."""
+    program = (
+        "import json, sys\n"
+        "import django\n"
+        "from django.conf import settings\n"
+        "auth = ['django.contrib.contenttypes', 'django.contrib.auth', 'base44_web.django']\n"
+        "layers = ['django.contrib.sessions.middleware.SessionMiddleware',\n"
+        "          'django.contrib.auth.middleware.AuthenticationMiddleware',\n"
+        "          'django.contrib.auth.middleware.LoginRequiredMiddleware', 'base44_web.django.Base44Middleware']\n"
+        "settings.configure(SECRET_KEY='k' * 50, ALLOWED_HOSTS=['*'], ROOT_URLCONF='__main__', INSTALLED_APPS=auth,\n"
+        "    MIDDLEWARE=layers, BASE44=json.loads(sys.argv[1]), LOGIN_URL='/in', DATABASES={},\n"
+        "    SESSION_ENGINE='django.contrib.sessions.backends.signed_cookies')\n"
+        "django.setup()\n"
+        "from django.http import HttpResponse\n"
+        "from django.test import Client\n"
+        "from django.urls import include, path\n"
+        "from base44_web.django import app_user_required\n"
+        "def other(request): return HttpResponse('other')\n"
+        "@app_user_required\n"
+        "def me(request): return HttpResponse('me')\n"
+        "@app_user_required\n"
+        "async def awaiting(request): return HttpResponse('me')\n"
+        "urlpatterns = [path('base44/', include('base44_web.django.urls')), path('other', other), path('me', me),\n"
+        "    path('awaiting', awaiting)]\n"
+        "for line in sys.argv[3:]:\n"
+        "    print(Client().get(line, headers={'Authorization': sys.argv[2]}).status_code, Client().get(line).status_code)\n"
+    )
+    given = {
+        "APP_ID": settings.app_id, "SERVER_URL": settings.server_url, "SERVICE_TOKEN": emulator.service_token,
+        "APP_USER_CONNECTORS": {"calendar": CALENDAR_ID},
+    }  # fmt: skip
+    paths = ["/other", "/me", "/awaiting", "/base44/status/calendar", "/base44/connect.js"]
+    assert said_by(program, json.dumps(given), adas[0][1], *paths) == [
+        "302", "302", "200", "401", "200", "401", "200", "401", "200", "200",
+    ]  # fmt: skip
+
+
+def said_by(program: str, *arguments: str, **environment: str) -> list[str]:
+    """What a program in a process of its own says, in words."""
+    command = [sys.executable, "-c", program, *arguments]
+    variables = {**os.environ, **environment}
+    done = subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def test_our_views_with_a_slash_at_their_end(settings: Settings, adas: Headers) -> None:
+    """As other views of a project have one, and `APPEND_SLASH` lets people expect it."""
+    with project(settings, middleware=(OURS, "django.middleware.common.CommonMiddleware")) as client:
+        for view in ("status/calendar", "status/calendar/", "connect/calendar/"):
+            assert client.get(f"/base44/{view}", headers=dict(adas)).status_code == 200, view
+        assert client.post("/base44/connect/calendar/", headers=dict(adas)).status_code != 404
+
+
+def test_commands_of_a_project_without_views() -> None:
+    given = {"APP_ID": "a"}
+    with override_settings(BASE44=given, MIDDLEWARE=[OURS]):
+        from django.conf import settings as current
+
+        del current.ROOT_URLCONF
+        assert check_settings(None) == []
+
+
+def test_an_error_about_the_visitor_in_a_middleware_of_the_projects_own(settings: Settings, emulator: Emulator) -> None:
+    def load(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            request.user = request.base44.user()
+            return get_response(request)
+
+        return middleware
+
+    def load_in_a_group(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            try:
+                request.base44.user()
+            except AuthenticationError as error:
+                raise ExceptionGroup("", [ExceptionGroup("", [error])]) from None
+            return get_response(request)
+
+        return middleware
+
+    def mine(get_response: Any) -> Any:
+        def middleware(request: Any) -> Any:
+            raise KeyError("mine")
+
+        return middleware
+
+    module = types.ModuleType("tests.adapters.loading")
+    module.__dict__.update(load=load, load_in_a_group=load_in_a_group, mine=mine)
+    sys.modules[module.__name__] = module
+    old = dict(signed_in(emulator, lifetime=-3600))
+    for name, status in (("load", 401), ("load_in_a_group", 401), ("mine", 500)):
+        with project(settings, path("x", says("other")), middleware=(OURS, f"tests.adapters.loading.{name}")) as client:
+            answer = client.get("/x", headers=old)
+            assert answer.status_code == status, name
+            assert client.get("/x", headers=old | NAVIGATE).status_code == status
+    del sys.modules[module.__name__]
+
+
+def test_a_ninja_api_with_debug_on(settings: Settings, emulator: Emulator) -> None:
+    """It makes a page of every error itself."""
+    ninja = pytest.importorskip("ninja")
+    api = ninja.NinjaAPI(urls_namespace="debug")
+
+    @api.get("/x")
+    def view(request: Any) -> str:
+        return str(request.base44.user())
+
+    @api.get("/mine")
+    def mine(request: Any) -> str:
+        raise KeyError("mine")
+
+    with project(settings, path("api/", api.urls), DEBUG=True) as client:
+        old = dict(signed_in(emulator, lifetime=-3600))
+        assert client.get("/api/x", headers=old).status_code == 401
+        assert client.get("/api/mine", headers=old).status_code == 500
+
+
+# --- error pages
+
+
+@pytest.mark.parametrize("name", ["base44_access_token", "__Host-jwt", "sid"])
+def test_no_error_page_shows_the_tokens_cookie(name: str) -> None:
+    def view(request: Any) -> HttpResponse:
+        raise KeyError("mine")
+
+    settings = Settings(
+        app_id="a", token_sources=["header", "cookie"], cookie_name=name, service_token=SERVICE, secret=SESSION,
+        replay_store=f"redis://:{CANARY}@127.0.0.1:9/0", app_user_connectors={"calendar": "1"},
+    )  # fmt: skip
+    variables = {
+        "BASE44_REPLAY_STORE": f"redis://:{CANARY}@h/0", "BASE44_RELAY_KEYS": f"k={CANARY}{'k' * 30}",
+        "BASE44_VERIFICATION_KEY": f"{CANARY}{'k' * 30}",
+    }  # fmt: skip
+    given = {"DEBUG": True, "DEFAULT_EXCEPTION_REPORTER_FILTER": "base44_web.django.debug.Base44ReporterFilter"}
+    get_default_exception_reporter_filter.cache_clear()
+    with project(settings, path("x", view), **given, **variables) as client:
+        assert "base44_web.W002" not in [message.id for message in run_checks()]
+        for accept in ("text/html", "text/plain"):
+            cookie = {"cookie": f"{name}=eyJ.a.{CANARY}; __Host-base44_session={CANARY}", "accept": accept}
+            answer = client.get("/x", headers=cookie, **dict(variables))  # as `runserver` has the environment in META
+            assert answer.status_code == 500
+            assert "KeyError" in answer.content.decode()
+            clean(answer.content.decode())
+        with override_settings(DEFAULT_EXCEPTION_REPORTER_FILTER="django.views.debug.SafeExceptionReporterFilter"):
+            assert "base44_web.W002" in [message.id for message in run_checks()]
+    get_default_exception_reporter_filter.cache_clear()
+
+
+# --- where the request comes from
+
+
+def test_the_host_that_django_believes_in(settings: Settings, emulator: Emulator) -> None:
+    """A post with a cookie, its proof an `Origin`, behind a proxy that rewrites `Host`."""
+    with_cookie = changed(settings, token_sources=["header", "cookie"])
+    cookie = {"cookie": f"base44_access_token={emulator.sign_in(emulator.add_user('ada@test.example'))}"}
+    came = cookie | {"host": "inner:8000", "x-forwarded-host": "site.example", "origin": "https://site.example"}
+    for believes, status in ((True, 200), (False, 403)):
+        with project(with_cookie, path("x", csrf_exempt(says_who())), USE_X_FORWARDED_HOST=believes) as client:
+            assert client.post("/x", headers=came).status_code == status
+    with project(changed(with_cookie, public_url="https://site.example"), path("x", csrf_exempt(says_who()))) as client:
+        assert client.post("/x", headers=came).status_code == 200
+        assert client.post("/x", headers=came | {"origin": "http://site.example"}).status_code == 403
+        assert client.post("/x", headers=came | {"origin": "https://inner:8000"}).status_code == 403
+
+
+# --- others' event loops, and requests that outlive their middleware
+
+
+def test_a_plain_view_on_a_thread_that_has_a_loop(settings: Settings, adas: Headers) -> None:
+    """As under gevent, in notebooks and in Playwright's tests: under WSGI it stays a plain view."""
+
+    async def main() -> Any:
+        return client.get("/x", headers=dict(adas))
+
+    with project(settings, path("x", app_user_required(says_who()))) as client:
+        assert asyncio.run(main()).content == b"ada@test.example"
+
+
+def test_a_request_outlives_the_middleware(settings: Settings, adas: Headers) -> None:
+    """In a test that makes its requests with `RequestFactory`."""
+    request = RequestFactory().get("/", headers=dict(adas))
+    with override_settings(BASE44=django_app.upper(settings)):
+        Base44Middleware(lambda request: HttpResponse())(request)
+    gc.collect()
+    assert says_who()(request).content == b"ada@test.example"
+
+
+def test_plain_views_under_gevent(settings: Settings, adas: Headers) -> None:
+    pytest.importorskip("gevent")
+    environment = {
+        "BASE44_APP_ID": settings.app_id or "", "BASE44_SERVER_URL": settings.server_url, "TEST_DRIVER": "django-wsgi-sync",
+        "BASE44_APP_USER_CONNECTORS": f"calendar={CALENDAR_ID}",
+    }  # fmt: skip
+    program = (
+        "from gevent import monkey; monkey.patch_all()\n"
+        "import sys, threading, httpx2\n"
+        "from gevent.pywsgi import WSGIServer\n"
+        "from tests.apps.served import app\n"
+        "server = WSGIServer(('127.0.0.1', 0), app, log=None); server.start()\n"
+        "for path in ('sync', 'async'):\n"
+        "    answer = httpx2.get(f'http://127.0.0.1:{server.server_port}/{path}/me', headers={'Authorization': sys.argv[1]}, timeout=60)\n"
+        "    print(path, answer.status_code)\n"
+    )
+    assert said_by(program, adas[0][1], **environment) == ["sync", "200", "async", "200"]

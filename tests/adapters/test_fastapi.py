@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import pytest
 
 from base44_web import (
     AppUser,
     ConfigurationError,
+    Connection,
     Settings,
     SettingsResolver,
 )
 from base44_web.testing import Emulator
 from tests.adapters.common import HEADERS, NAVIGATE, ask, start_up
 from tests.checks import (
+    Headers,
     signed_in,
 )
 
 pytest.importorskip("fastapi")
-from fastapi import FastAPI
+from fastapi import APIRouter, Depends, FastAPI, Security
 from starlette import testclient
 from starlette.requests import Request
 from starlette.testclient import WebSocketDenialResponse
 
-from base44_web.fastapi import AppUserConnection, AppUserRequired, Base44Middleware, connect_router
+from base44_web.fastapi import (
+    AppUserConnection,
+    AppUserRequired,
+    Base44Client,
+    Base44Middleware,
+    connect_router,
+    get_base44,
+)
 from base44_web.starlette import app_user_required
 from tests.apps import fastapi as fastapi_app
 
@@ -126,3 +136,217 @@ def test_fastapi_root_path_and_router(settings: Settings, headers: dict[str, str
     assert answer.headers["location"] == "/api/v1/b/connect/calendar?next=/api/v1/guarded%3Fx%3D1"
     assert 'action="./calendar?user=' in ask(app, "/b/connect/calendar", headers | NAVIGATE, root).text
     assert "/b/connect/{connector}" not in ask(app, "/openapi.json", {}).json()["paths"]
+
+
+# --- guards that are written otherwise than in the docs: they guard, or the app does not start
+
+
+def depends_on_the_class(user: Annotated[AppUser, Depends(AppUserRequired)]) -> str:
+    return "OPEN"
+
+
+def default_depends(user: AppUserRequired = Depends()) -> str:  # noqa: B008
+    return "OPEN"
+
+
+def default_class(user: AppUser = Depends(AppUserRequired)) -> str:  # noqa: B008
+    return "OPEN"
+
+
+def connection_class(connection: Annotated[Connection, Depends(AppUserConnection)]) -> str:
+    return "OPEN"
+
+
+def annotated_class(user: Annotated[AppUser, AppUserRequired]) -> str:
+    return "OPEN"
+
+
+def annotated_connection_class(connection: Annotated[Connection, AppUserConnection]) -> str:
+    return "OPEN"
+
+
+def bare_user(user: AppUser) -> str:
+    return "OPEN"
+
+
+def bare_connection(connection: Connection) -> str:
+    return "OPEN"
+
+
+def optional_user(user: AppUser | None = None) -> str:
+    return "OPEN"
+
+
+def returned_user(user: Annotated[AppUser, AppUserRequired()]) -> AppUser:
+    return user
+
+
+def in_a_list(dependencies: Any = [AppUserRequired()]) -> str:  # noqa: B006, B008
+    return "OPEN"
+
+
+def in_a_tuple(dependencies: Any = (AppUserConnection("calendar"),)) -> str:  # noqa: B008
+    return "OPEN"
+
+
+def security(user: Annotated[AppUser, Security(AppUserRequired())]) -> str:
+    return "in"
+
+
+def depends_on_the_guard(user: Annotated[AppUser, Depends(AppUserRequired())]) -> str:
+    return "in"
+
+
+def default_guard(user: AppUser = AppUserRequired()) -> str:  # type: ignore[assignment]  # noqa: B008
+    return "in"
+
+
+def nothing() -> str:
+    return "in"
+
+
+STOPS: list[Callable[..., Any]] = [
+    depends_on_the_class, default_depends, default_class, connection_class, annotated_class, annotated_connection_class,
+    bare_user, bare_connection, optional_user, returned_user, in_a_list, in_a_tuple,
+]  # fmt: skip
+# Where a guard, or its class without parentheses, is among dependencies: of a route, a router, an app.
+PLACES = ["route", "router", "inner router", "include", "app"]
+
+
+def placed(place: str, guard: Any, settings: Settings) -> FastAPI:
+    app = FastAPI(dependencies=[guard] if place == "app" else [])
+    app.add_middleware(Base44Middleware, settings=settings)
+    inner = APIRouter(dependencies=[guard] if place == "inner router" else [])
+    inner.add_api_route("/x", nothing, dependencies=[guard] if place == "route" else [])
+    outer = APIRouter(dependencies=[guard] if place == "router" else [])
+    outer.include_router(inner, prefix="/b")
+    app.include_router(outer, prefix="/a", dependencies=[guard] if place == "include" else [])
+    return app
+
+
+@pytest.mark.parametrize("included", [False, True], ids=["direct", "included"])
+def test_guards_that_would_guard_nothing_stop_the_app(settings: Settings, included: bool) -> None:
+    for wrong in STOPS:
+        message = ""
+        app = FastAPI()
+        app.add_middleware(Base44Middleware, settings=settings)
+        router = APIRouter()
+        try:
+            (router if included else app).add_api_route("/x", wrong)
+            app.include_router(router)
+            message = start_up(app).get("message", "")
+        except Exception as error:
+            message = str(error)
+        assert any(word in message for word in ("parentheses", "comes from a guard", "left out")), (wrong, message)
+
+
+def test_guards_in_any_other_form_guard(settings: Settings, adas: Headers) -> None:
+    for fine in (security, depends_on_the_guard, default_guard):
+        app = FastAPI()
+        app.add_middleware(Base44Middleware, settings=settings)
+        app.add_api_route("/x", fine)
+        client = testclient.TestClient(app)
+        assert client.get("/x").status_code == 401, fine
+        assert client.get("/x", headers=dict(adas)).json() == "in", fine
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_guards_among_dependencies(settings: Settings, adas: Headers, place: str) -> None:
+    client = testclient.TestClient(placed(place, AppUserRequired(), settings))
+    assert client.get("/a/b/x").status_code == 401
+    assert client.get("/a/b/x", headers=dict(adas)).json() == "in"
+    with pytest.raises(TypeError, match="parentheses"):  # as the app is made, or its routes are
+        start_up(placed(place, AppUserRequired, settings))
+    # A typo fails the start, wherever it stands.
+    assert "'calender'" in start_up(placed(place, AppUserConnection("calender"), settings))["message"]
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_a_guard_above_its_route_in_an_included_router(settings: Settings, depth: int) -> None:
+    def site(*, late: bool) -> FastAPI:
+        app, router = FastAPI(), APIRouter()
+        app.add_middleware(Base44Middleware, settings=settings)
+
+        @app_user_required
+        @router.get("/x")
+        async def view(request: Request) -> str:
+            return "OPEN"
+
+        for _ in range(depth - 1):
+            outer = APIRouter()
+            outer.include_router(router)
+            router = outer
+        if not late:
+            app.include_router(router)
+            return app
+        client = testclient.TestClient(app)
+        assert client.get("/x").status_code == 404  # the app serves
+        app.include_router(router)
+        return app
+
+    assert "below the route" in start_up(site(late=False))["message"]
+    for late in (False, True):
+        client = testclient.TestClient(site(late=late), raise_server_exceptions=False)
+        for _ in range(2):
+            answer = client.get("/x")
+            assert (answer.status_code, "OPEN" in answer.text) == (500, False)
+
+
+def test_a_guard_in_a_default_value_that_no_check_has_seen(settings: Settings) -> None:
+    """On a route that comes after the start."""
+    app = FastAPI()
+    app.add_middleware(Base44Middleware, settings=settings)
+    client = testclient.TestClient(app)
+    assert client.get("/x").status_code == 404
+    app.add_api_route("/x", in_a_list)
+    assert client.get("/x").status_code == 403
+
+
+def test_the_client_is_overridden_by_get_base44(settings: Settings) -> None:
+    class Fake:
+        token = None
+
+    app = FastAPI()
+    app.add_middleware(Base44Middleware, settings=settings)
+
+    @app.get("/x")
+    async def view(base44: Base44Client) -> str:
+        return type(base44).__name__
+
+    client = testclient.TestClient(app)
+    assert client.get("/x").json() == "AsyncBase44"
+    app.dependency_overrides[get_base44] = Fake
+    assert client.get("/x").json() == "Fake"
+
+
+def test_a_decorator_without_wraps_is_warned_of(settings: Settings, caplog: pytest.LogCaptureFixture) -> None:
+    """And a guarded function that an unguarded one calls by hand is nobody's mistake."""
+
+    def decorator(view: Any) -> Any:
+        async def inner(request: Request) -> Any:
+            return await view(request)
+
+        return inner
+
+    @app_user_required
+    async def helper(request: Request) -> str:
+        return ""
+
+    def by_hand(app: FastAPI) -> None:
+        @app.get("/x")
+        async def view(request: Request) -> Any:
+            return await helper(request)
+
+    def between(app: FastAPI) -> None:
+        @app_user_required
+        @decorator
+        @app.get("/x")
+        async def view(request: Request) -> str:
+            return ""
+
+    for add, warns in ((by_hand, False), (between, True)):
+        app = FastAPI()
+        app.add_middleware(Base44Middleware, settings=settings)
+        add(app)
+        assert start_up(app)["type"] == "lifespan.startup.complete"
+        assert ("functools.wraps" in caplog.text) is warns

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,14 @@ from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, broken, written
 from tests.apps.calls import encode_call
 from tests.canaries import (
     BODY,
+    CANARY,
     STATE,
     TOKEN,
     canary_settings,
     clean,
+    frames_are_clean,
 )
+from tests.checks import Headers, signed_in
 from tests.drivers import Driver, changed
 from tests.relayed import signed_fields
 
@@ -32,6 +38,7 @@ pytest.importorskip("flask")
 import flask
 from flask import Flask
 from werkzeug.debug import DebuggedApplication
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from base44_web.flask import Base44Extension, app_user_connected, app_user_required, current_base44, get_base44, request
 
@@ -279,3 +286,268 @@ def test_the_handler_of_a_blueprint_comes_before_the_apps() -> None:
 def test_a_request_of_no_extension() -> None:
     with flask.Flask("bare").test_request_context() as context, pytest.raises(MiddlewareMissingError):
         get_base44(context.request)
+
+
+# --- caches, and extensions that wrap views or handle errors themselves
+
+
+def site(settings: Settings, **options: Any) -> Any:
+    app = Flask("site", **options)
+    Base44Extension(app, settings=settings)
+    return app
+
+
+def test_a_view_cache_above_a_guard(settings: Settings, adas: Headers) -> None:
+    """One user's page would go to all: such an app serves nothing."""
+    caching = pytest.importorskip("flask_caching")
+    app = site(settings)
+    app.testing = True
+    cache = caching.Cache(app, config={"CACHE_TYPE": "SimpleCache"})
+    app.add_url_rule("/x", "x", cache.cached(60)(app_user_required(lambda: request.base44.user().email)))  # type: ignore[union-attr]
+    for path in ("/x", "/base44/connect.js"):
+        with pytest.raises(ConfigurationError, match="below its cache"):
+            app.test_client().get(path, headers=dict(adas))
+
+
+@pytest.mark.parametrize("library", ["flask_restful", "flask_restx"])
+@pytest.mark.parametrize("first", ["extension", "api"])
+def test_resources_of_extensions_that_handle_errors_themselves(
+    settings: Settings, emulator: Emulator, adas: Headers, library: str, first: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    module = pytest.importorskip(library)
+    app = Flask("site")
+    if first == "extension":
+        Base44Extension(app, settings=settings)
+    api = module.Api(app)
+    if first == "api":
+        Base44Extension(app, settings=settings)
+
+    class Guarded(module.Resource):  # type: ignore[misc,name-defined]
+        method_decorators = (app_user_required,)
+
+        def get(self) -> Any:
+            return {"email": request.base44.user().email}  # type: ignore[union-attr]
+
+    class Escapes(module.Resource):  # type: ignore[misc,name-defined]
+        def get(self) -> Any:
+            user = request.base44.user()
+            return {"email": user.email if user else None}
+
+    class Mine(module.Resource):  # type: ignore[misc,name-defined]
+        def get(self) -> Any:
+            request.base44.user()
+            raise KeyError("mine")
+
+    for resource in (Guarded, Escapes, Mine):
+        api.add_resource(resource, f"/{resource.__name__.lower()}")
+    client, old = app.test_client(), dict(signed_in(emulator, lifetime=-3600))
+    for path, headers, status in (
+        ("guarded", dict(adas), 200), ("guarded", {}, 401), ("guarded", old, 401), ("escapes", dict(adas), 200),
+        ("escapes", {}, 200), ("escapes", old, 401), ("mine", dict(adas), 500), ("mine", {}, 500),
+    ):  # fmt: skip
+        assert client.get(f"/{path}", headers=headers).status_code == status, (path, headers)
+
+
+@pytest.mark.parametrize("library", ["flask_restful", "flask_restx"])
+def test_a_guard_that_is_left_out_of_a_resource(settings: Settings, library: str) -> None:
+    module = pytest.importorskip(library)
+    app = site(settings)
+    app.testing = True
+
+    class Open(module.Resource):  # type: ignore[misc,name-defined]
+        def get(self) -> Any:
+            return "OPEN"
+
+    api = module.Api(app)
+    api.add_resource(Open, "/open")
+    app_user_required(app.view_functions["open"])
+    with pytest.raises(ConfigurationError, match="below the route"):
+        app.test_client().get("/open")
+
+
+# --- errors in functions around the views, and in groups
+
+
+@pytest.mark.parametrize("where", ["before_request", "a group", "a nested group", "a group with an error of the app's"])
+def test_errors_about_the_visitor_around_the_views(settings: Settings, emulator: Emulator, where: str) -> None:
+    app = site(settings)
+
+    @app.before_request
+    def load() -> None:
+        try:
+            request.base44.user()
+        except Base44Error as error:
+            raise {
+                "before_request": error,
+                "a group": ExceptionGroup("", [error]),
+                "a nested group": ExceptionGroup("", [ExceptionGroup("", [error]), error]),
+            }.get(where, ExceptionGroup("", [error, KeyError("mine")])) from None
+
+    app.add_url_rule("/", view_func=lambda: "in")
+    client = app.test_client()
+    answer = client.get("/", headers=dict(signed_in(emulator, lifetime=-3600)))
+    assert answer.status_code == (500 if where.endswith("app's") else 401)
+    assert client.get("/").text == "in"
+
+
+# --- preflights, hosts, request classes
+
+
+def test_a_preflight_is_refused_by_no_guard(settings: Settings) -> None:
+    """It carries no credentials: a browser that is refused sends no request."""
+    cors = pytest.importorskip("flask_cors")
+    preflight = {
+        "origin": "https://app.example", "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization",
+    }  # fmt: skip
+    ran: list[str] = []
+    for way in ("CORS(app)", "cross_origin below", "cross_origin above"):
+        app = site(settings)
+        if way == "CORS(app)":
+            cors.CORS(app)
+
+        def view() -> str:
+            ran.append(flask.request.method)
+            return "in"
+
+        guarded: Any = app_user_required(view)
+        if way == "cross_origin below":
+            guarded = app_user_required(cors.cross_origin()(view))
+        elif way == "cross_origin above":
+            guarded = cors.cross_origin()(app_user_required(view))
+        app.add_url_rule("/x", "x", guarded, methods=["GET", "POST", "OPTIONS"])
+        blueprint = flask.Blueprint("all", "all")
+        blueprint.before_request(app_user_required(lambda: None))
+        blueprint.add_url_rule("/y", "y", lambda: "in")
+        app.register_blueprint(blueprint)
+        client = app.test_client()
+        for path in ("/x", "/y") if way == "CORS(app)" else ("/x",):
+            answer = client.options(path, headers=preflight)
+            assert answer.status_code == 200, way
+            assert answer.headers["access-control-allow-origin"] in ("*", "https://app.example"), way
+            assert client.get(path).status_code == 401
+    assert ran == []
+
+
+def test_apps_that_route_by_host_or_subdomain(settings: Settings, adas: Headers) -> None:
+    """The addresses are paths of the host that was asked."""
+    by_host = site(settings, host_matching=True, static_host="app.example.com")
+    by_host.add_url_rule("/x", "x", app_user_connected("calendar")(lambda: ""), host="app.example.com")
+    by_subdomain = Flask("site", subdomain_matching=True)
+    by_subdomain.config["SERVER_NAME"] = "example.com"
+    Base44Extension(by_subdomain, settings=settings)
+    guard = app_user_connected("calendar")
+    for subdomain in ("", "api"):
+        by_subdomain.add_url_rule("/x", f"x{subdomain}", guard(lambda: ""), subdomain=subdomain)
+    for app, host in ((by_host, "app.example.com"), (by_subdomain, "api.example.com"), (by_subdomain, "example.com")):
+        client, base = app.test_client(), f"https://{host}"
+        assert client.get("/x", headers=dict(adas), base_url=base).json["connect_url"] == "/base44/connect/calendar"
+        sent = client.get("/x", headers=dict(adas) | NAVIGATE, base_url=base)
+        assert sent.headers["location"] == "/base44/connect/calendar?next=/x"
+        assert client.get("/base44/status/calendar", headers=dict(adas), base_url=base).status_code == 200
+        page = client.get("/base44/connect/calendar", headers=dict(adas) | NAVIGATE, base_url=base)
+        assert 'action="./calendar?user=' in page.text
+
+
+def test_a_request_class_that_is_set_later(settings: Settings, adas: Headers) -> None:
+    class Mine(flask.Request):  # type: ignore[misc,name-defined]
+        max_form_memory_size = 10
+        mine = True
+
+    app = site(settings)
+    app.request_class = Mine
+    app.add_url_rule("/", view_func=lambda: f"{request.base44.user().email} {request.mine}")  # type: ignore[attr-defined,union-attr]
+    assert app.test_client().get("/", headers=dict(adas)).text == "ada@test.example True"
+
+
+def test_the_host_that_flask_believes_in(settings: Settings, emulator: Emulator) -> None:
+    """Behind a proxy that rewrites `Host`, and which `ProxyFix` believes."""
+    with_cookie = changed(settings, token_sources=["header", "cookie"])
+    cookie = {"cookie": f"base44_access_token={emulator.sign_in(emulator.add_user('ada@test.example'))}"}
+    came = cookie | {"host": "inner:8000", "x-forwarded-host": "site.example", "origin": "https://site.example"}
+    for believes, status in ((True, 200), (False, 403)):
+        app = site(with_cookie)
+        app.add_url_rule("/x", "x", app_user_required(lambda: "in"), methods=["POST"])
+        if believes:
+            app.wsgi_app = ProxyFix(app.wsgi_app, x_host=1)
+        assert app.test_client(use_cookies=False).post("/x", headers=came).status_code == status
+
+
+@pytest.mark.parametrize("name", ["base44_access_token", "__Host-base44_session"])
+def test_a_websocket_under_wsgi_needs_an_allowed_origin(settings: Settings, emulator: Emulator, name: str) -> None:
+    """Browsers open one from any page, and send their cookies with it."""
+    pytest.importorskip("flask_sock")
+    pytest.importorskip("websockets")
+    from flask_sock import Sock
+    from websockets.sync.client import connect
+    from werkzeug.serving import make_server
+
+    allowed = "https://pages.example"
+    sources = ["header", "cookie" if name.startswith("base44") else "session"]
+    app = site(changed(settings, token_sources=sources, secret="s" * 40, allowed_origins=[allowed]))
+    token = emulator.sign_in(emulator.add_user("ada@test.example"))
+
+    @Sock(app).route("/ws")
+    def socket(socket: Any) -> None:
+        try:
+            user = request.base44.user()
+            socket.send("nobody" if user is None else user.email)
+        except Base44Error as error:
+            socket.send(str(error.code))
+
+    value = token
+    if "session" in sources:
+        begun = app.test_client(use_cookies=False).post(
+            "/base44/session", data={"token": token}, headers={"sec-fetch-site": "same-origin"}
+        )
+        value = begun.headers["set-cookie"].partition(";")[0].partition("=")[2]
+    server = make_server("127.0.0.1", 0, app, threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        own = f"http://127.0.0.1:{server.server_port}"
+        for origin, said in (
+            (own, "ada@test.example"), (allowed, "ada@test.example"), ("https://evil.example", "cross_origin_cookie"),
+            (None, "cross_origin_cookie"), ("null", "cross_origin_cookie"),
+        ):  # fmt: skip
+            with connect(
+                own.replace("http", "ws") + "/ws",
+                origin=origin,
+                additional_headers={"Cookie": f"{name}={value}"},
+                close_timeout=0.1,
+                proxy=None,
+            ) as session:  # type: ignore[arg-type]
+                assert session.recv() == said, origin
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+# --- who does not use it does not notice it
+
+
+def test_an_app_is_freed_by_its_last_reference(settings: Settings) -> None:
+    """As Flask promises: without the collector."""
+    gc.collect()
+    gc.disable()
+    try:
+        for used in (False, True):
+            app = site(settings)
+            app.add_url_rule("/", view_func=lambda: "")
+            if used:
+                app.test_client().get("/")
+            gone = weakref.ref(app)
+            del app
+            assert gone() is None, used
+    finally:
+        gc.enable()
+
+
+def test_no_frame_of_a_wrong_setting_holds_a_secret() -> None:
+    app = Flask("site")
+    app.config.update(
+        BASE44_APP_ID="a", BASE44_SERVICE_TOKEN=f"{CANARY}-service", BASE44_SECRET=f"{CANARY}{'s' * 30}", BASE44_TIMEOUT=-1,
+        SECRET_KEY=f"{CANARY}-key",
+    )  # fmt: skip
+    with pytest.raises(ConfigurationError) as caught:
+        Base44Extension(app)
+    frames_are_clean(caught.value)

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
+import anyio.to_thread
 import httpx2
 import pytest
 
 from base44_web import (
     AsyncBase44,
+    AuthenticationError,
     Base44Error,
     ConfigurationError,
     Settings,
@@ -21,6 +25,8 @@ from base44_web.testing import CALENDAR_ID, Emulator
 from tests.apps.calls import encode_call
 from tests.checks import (
     Headers,
+    check_problem,
+    signed_in,
 )
 from tests.drivers import Driver, changed, make_app
 from tests.relayed import CALL, SECRET, said_of_ada, sign, signed_fields
@@ -31,9 +37,12 @@ from starlette.applications import Starlette
 from starlette.background import BackgroundTask
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.middleware import Middleware
+from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
-from starlette.routing import BaseRoute, Mount, Route, WebSocketRoute
+from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
+from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 from starlette.websockets import WebSocketDisconnect
 
@@ -49,7 +58,8 @@ from base44_web.starlette import (
 from base44_web.starlette.replies import HANDLERS
 from base44_web.starlette.request import ScopeState
 from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, ask, broken, start_up, written
-from tests.serving import eventually
+from tests.serving import PATIENCE, eventually
+from tests.transports import Held
 
 
 @pytest.fixture
@@ -695,3 +705,400 @@ def test_what_comes_after_a_signed_body(settings: Settings, platform: str, tmp_p
     answer = testclient.TestClient(app).post("/", content=b"body", headers=dict(headers))
     assert answer.status_code == 200
     assert seen[0] == b"body"
+
+
+# --- guards that are left out, wherever the view is
+
+
+class Unknown:
+    """A middleware that keeps the app where nobody looks."""
+
+    def __init__(self, app: Any) -> None:
+        self._inside = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await self._inside(scope, receive, send)
+
+
+async def bare(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("OPEN")
+
+
+app_user_required(bare)  # and the bare one is routed
+
+
+class BareClass(HTTPEndpoint):
+    async def get(self, request: Any) -> PlainTextResponse:
+        return PlainTextResponse("OPEN")
+
+
+app_user_required(BareClass)
+
+
+def left_out(way: str, settings: Settings) -> Any:
+    """An app that routes a bare view whose guard was left out."""
+    middleware = [Middleware(Base44Middleware, settings=settings)]
+    endpoint = BareClass if way == "an endpoint class" else bare
+    routes: list[BaseRoute] = [Route("/x", endpoint)]
+    match way:
+        case "a mount of routes":
+            routes = [Mount("/", routes=routes)]
+        case "a mounted app":
+            routes = [Mount("/", app=Starlette(routes=routes))]
+        case "a mounted app in unknown middleware":
+            routes = [Mount("/", app=Unknown(Starlette(routes=routes)))]
+        case "a router":
+            routes = [Mount("/", app=Router(routes=routes))]
+        case "unknown middleware":
+            middleware.append(Middleware(Unknown))
+        case "wrapped by hand":
+            return Base44Middleware(Starlette(routes=routes), settings=settings)
+        case "wrapped by hand, unknown middleware between":
+            return Base44Middleware(Unknown(Starlette(routes=routes)), settings=settings)
+        case "added after the start":
+            app = Starlette(middleware=middleware)
+            assert testclient.TestClient(app).get("/x").status_code == 404
+            app.router.routes += routes
+            return app
+    return Starlette(routes=routes, middleware=middleware)
+
+
+@pytest.mark.parametrize(
+    ("way", "starts"),
+    [
+        ("an app", False), ("an endpoint class", False), ("a mount of routes", False), ("a mounted app", False),
+        ("a router", False), ("unknown middleware", False), ("wrapped by hand", False),
+        ("a mounted app in unknown middleware", True), ("wrapped by hand, unknown middleware between", True),
+        ("added after the start", True),
+    ],
+)  # fmt: skip
+def test_a_guard_that_is_left_out_lets_nobody_in(settings: Settings, way: str, starts: bool) -> None:
+    if way != "added after the start":
+        assert (start_up(left_out(way, settings))["type"] == "lifespan.startup.complete") is starts
+    client = testclient.TestClient(left_out(way, settings), raise_server_exceptions=False)
+    for _ in range(2):
+        answer = client.get("/x")
+        assert (answer.status_code, "OPEN" in answer.text) == (500, False)
+
+
+def test_a_socket_whose_guard_is_left_out(settings: Settings) -> None:
+    async def socket(websocket: WebSocket) -> None:
+        await websocket.accept()
+        await websocket.send_text("OPEN")
+
+    app_user_required(socket)
+    inner = Unknown(Starlette(routes=[WebSocketRoute("/x", socket)]))
+    app = Starlette(routes=[Mount("/", app=inner)], middleware=[Middleware(Base44Middleware, settings=settings)])
+    with (
+        pytest.raises(ConfigurationError, match="below the route"),
+        testclient.TestClient(app).websocket_connect("/x") as session,
+    ):
+        session.receive_text()
+
+
+def test_apps_to_be_mounted_are_guarded(settings: Settings, headers: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("secret")
+
+    async def found(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("secret")
+
+    async def function(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("secret")(scope, receive, send)
+
+    routes = [Route("/a.txt", found)]
+    for inner in (StaticFiles(directory=tmp_path), Router(routes=routes), Starlette(routes=routes), Unknown(function)):
+        mounted = Mount("/f", app=app_user_required(inner))
+        app = Starlette(routes=[mounted], middleware=[Middleware(Base44Middleware, settings=settings)])
+        client = testclient.TestClient(app)
+        assert client.get("/f/a.txt").status_code == 401, inner
+        assert client.get("/f/a.txt", headers=headers).text == "secret", inner
+
+
+# --- who hangs, floods or fails is nobody else's trouble
+
+
+def test_the_guard_of_a_def_endpoint_waits_outside_the_thread_pool(emulator: Emulator, local: Settings) -> None:
+    """More forged tokens than there are threads, about which the platform says nothing: pages of others go on."""
+
+    @app_user_required
+    def plain(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("in")
+
+    def other(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("other")
+
+    async def main() -> None:
+        anyio.to_thread.current_default_thread_limiter().total_tokens = 2
+        held = Held(emulator, lambda request: True)
+        middleware = [Middleware(Base44Middleware, settings=changed(local, timeout=600), transport=held)]
+        app = Starlette(routes=[Route("/plain", plain), Route("/other", other)], middleware=middleware)
+        async with httpx2.AsyncClient(transport=httpx2.ASGITransport(app), base_url="http://testserver") as client:
+            flood = [
+                asyncio.create_task(client.get("/plain", headers={"authorization": f"Bearer {forged(n)}"}))
+                for n in range(5)
+            ]
+            await held.arrived(5)
+            assert (await asyncio.wait_for(client.get("/other"), PATIENCE)).text == "other"
+            held.let_go()
+            assert {answer.status_code for answer in await asyncio.gather(*flood)} == {401}
+
+    def forged(n: int) -> str:
+        jwt = pytest.importorskip("jwt")
+        return str(jwt.encode({"sub": "x", "n": n}, "k" * 32, algorithm="HS256"))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["BaseHTTPMiddleware", "pure", "a dependency's group", "a nested group"])
+def test_an_error_about_the_visitor_in_the_apps_own_middleware(
+    settings: Settings, emulator: Emulator, way: str
+) -> None:
+    class Load(BaseHTTPMiddleware):
+        async def dispatch(self, request: Any, call_next: Any) -> Any:
+            await request.base44.user()
+            return await call_next(request)
+
+    class Pure(Unknown):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "http":
+                try:
+                    await get_base44(HTTPConnection(scope)).user()
+                except Base44Error as error:
+                    raise {
+                        "a dependency's group": ExceptionGroup("", [error]),
+                        "a nested group": ExceptionGroup("", [ExceptionGroup("", [error]), error]),
+                    }.get(way, error) from None
+            await super().__call__(scope, receive, send)
+
+    async def view(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("in")
+
+    app = Starlette(
+        routes=[Route("/", view)],
+        middleware=[
+            Middleware(Base44Middleware, settings=settings),
+            Middleware(Load if way == "BaseHTTPMiddleware" else Pure),
+        ],
+    )
+    client = testclient.TestClient(app)
+    check_problem(client.get("/", headers=dict(signed_in(emulator, lifetime=-3600))), 401, "invalid-token")  # type: ignore[arg-type]
+    assert client.get("/", headers=dict(signed_in(emulator))).text == "in"
+
+
+def test_groups_of_errors(settings: Settings) -> None:
+    """What is about the visitor is answered; with an error of the app's own among them, that is what counts."""
+    mine = ExceptionGroup("", [ExceptionGroup("", [AuthenticationError("no", about_visitor=True)]), KeyError("mine")])
+
+    async def visitors(request: Request) -> PlainTextResponse:
+        async def user() -> None:
+            await request.base44.connectors.connect_app_user("calendar")
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(user())
+            group.create_task(asyncio.sleep(600))
+        raise AssertionError
+
+    async def mixed(request: Request) -> PlainTextResponse:
+        _ = request.base44.token
+        raise mine
+
+    app = Starlette(
+        routes=[Route("/visitors", visitors), Route("/mixed", mixed)],
+        middleware=[Middleware(Base44Middleware, settings=settings)],
+    )
+    client = testclient.TestClient(app)
+    check_problem(client.get("/visitors"), 401, "sign-in-required")  # type: ignore[arg-type]
+    with pytest.raises(ExceptionGroup) as caught:
+        client.get("/mixed")
+    assert caught.value is mine
+
+
+@pytest.mark.parametrize("where", ["a background task", "a stream"])
+def test_an_error_after_the_answer_began_shows_as_itself(settings: Settings, where: str) -> None:
+    async def view(request: Request) -> Any:
+        async def ask() -> None:
+            await request.base44.connectors.connect_app_user("calendar")
+
+        async def stream() -> Any:
+            yield "begun"
+            await ask()
+
+        if where == "a stream":
+            return StreamingResponse(stream())
+        return PlainTextResponse("", background=BackgroundTask(ask))
+
+    app = Starlette(routes=[Route("/", view)], middleware=[Middleware(Base44Middleware, settings=settings)])
+    with pytest.raises(AuthenticationError, match="no app user token"):
+        testclient.TestClient(app).get("/")
+
+
+def test_a_wrong_setting_does_not_hang_the_test_client() -> None:
+    for options in ({}, {"settings": Settings(app_id="a", app_user_connectors={"mail": "x"})}):
+        middleware = [Middleware(Base44Middleware, **options)]  # type: ignore[arg-type]
+        app = Starlette(routes=[Route("/", app_user_connected("calendar")(needs_calendar))], middleware=middleware)
+        with pytest.raises(ConfigurationError), testclient.TestClient(app):
+            pass
+
+
+async def needs_calendar(request: Request) -> PlainTextResponse:
+    return PlainTextResponse("")
+
+
+# --- who does not use it does not notice it
+
+
+class Metrics(Unknown):
+    """Reads its scope as the app ends, as OpenTelemetry, Prometheus and access logs do."""
+
+    seen: ClassVar[list[Any]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        await super().__call__(scope, receive, send)
+        if scope["type"] == "http":
+            endpoint = scope.get("endpoint")
+            self.seen.append(
+                (
+                    getattr(scope.get("route"), "path", None),
+                    scope.get("path_params"),
+                    getattr(endpoint, "__name__", None),
+                )
+            )
+
+
+def test_what_is_further_out_sees_the_route_of_a_mounted_app(settings: Settings) -> None:
+    async def view(request: Request) -> PlainTextResponse:
+        assert "mine" not in request.scope
+        request.scope["mine"] = request.scope.setdefault("mine too", 1)
+        request.scope.update(third=3)
+        del request.scope["third"]
+        return PlainTextResponse(str(request.scope.pop("nothing", "hi")))
+
+    Metrics.seen.clear()
+    ours = Middleware(Base44Middleware, settings=settings)
+    for outer, inner in (([], []), ([ours], []), ([], [ours]), ([ours], [ours]), ([ours, ours], [ours])):
+        mounted = Starlette(routes=[Route("/users/{name}", view)], middleware=inner)
+        app = Starlette(routes=[Mount("/api", app=mounted)], middleware=[Middleware(Metrics), *outer])
+        assert testclient.TestClient(app).get("/api/users/ann").text == "hi"
+    assert Metrics.seen == [("/users/{name}", {"name": "ann"}, "view")] * 5
+
+
+@pytest.mark.parametrize("believes", ["ignore", "trust", "signed"])
+def test_scopes_without_headers_or_with_some_to_be_read_once(
+    settings: Settings, platform: str, tmp_path: Path, believes: str
+) -> None:
+    seen: list[Any] = []
+
+    async def inner(scope: Any, receive: Any, send: Any) -> None:
+        _ = scope["base44"].context(scope).incoming  # as a view that uses it, before the app reads them
+        seen.append(list(scope["headers"]) if "headers" in scope else None)
+
+    fields: dict[str, Any] = {
+        "ignore": {},
+        "trust": {"platform_headers": "trust", "allowed_api_urls": [platform]},
+        "signed": signed_fields(platform, tmp_path),
+    }[believes]
+    trusting = changed(settings, **fields)
+    app: Any = Base44Middleware(inner, settings=trusting)
+    pairs = [(b"host", b"x"), (b"x-other", b"1")]
+    for more in ({}, {"headers": iter(pairs)}, {"headers": tuple(pairs)}, {"headers": list(pairs)}):
+        asyncio.run(app({"type": "http", "method": "GET", "path": "/", "query_string": b"", **more}, None, None))
+    assert seen == [None, pairs, pairs, pairs]
+
+
+def test_an_app_on_trio(settings: Settings) -> None:
+    """Who does not use base44 does not notice it; who does is told so in one sentence."""
+    pytest.importorskip("trio")
+
+    async def uses(request: Request) -> PlainTextResponse:
+        await request.base44.user()
+        return PlainTextResponse("")
+
+    async def does_not(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("fine")
+
+    @app_user_connected("calendar")
+    async def guarded(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("")
+
+    routes = [Route("/uses", uses), Route("/not", does_not), Route("/guarded", guarded)]
+    app = Starlette(routes=routes, middleware=[Middleware(Base44Middleware, settings=settings)])
+    token = {"authorization": "Bearer e30.e30.x"}
+    with testclient.TestClient(app, backend="trio") as client:
+        assert client.get("/not").text == "fine"
+        with pytest.raises(ConfigurationError, match="asyncio") as caught:
+            client.get("/uses", headers=token)
+        assert caught.value.code == "not_asyncio"
+        assert client.get("/guarded", headers=token).status_code == 503
+
+
+@pytest.mark.parametrize("reader", ["BaseHTTPMiddleware", "pure"])
+def test_views_after_a_middleware_that_has_read_the_body(
+    settings: Settings, headers: dict[str, str], reader: str
+) -> None:
+    """What needs no body waits for none."""
+
+    class Base(BaseHTTPMiddleware):
+        async def dispatch(self, request: Any, call_next: Any) -> Any:
+            await request.body()
+            return await call_next(request)
+
+    class Pure(Unknown):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            await Request(scope, receive).body()
+            await super().__call__(scope, receive, send)
+
+    app = starlette_site(settings)
+    app.user_middleware.insert(0, Middleware(Base if reader != "pure" else Pure))
+
+    async def main() -> None:
+        for path in (
+            "/guarded",
+            "/deep/base44/status/calendar",
+            "/deep/base44/connect.js",
+            "/deep/base44/connect/calendar",
+        ):
+            await asyncio.wait_for(asked(path), PATIENCE)
+
+    async def asked(path: str) -> None:
+        sent: list[Any] = []
+        body = [{"type": "http.request", "body": b""}]
+
+        async def receive() -> Any:
+            if not body:
+                await asyncio.Event().wait()  # as a server does whose client stays
+            return body.pop()
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        pairs = [
+            (name.lower().encode(), value.encode())
+            for name, value in (headers | {"accept": "application/json"}).items()
+        ]
+        scope = {
+            "type": "http", "method": "GET", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "headers": [(b"host", b"testserver"), *pairs], "scheme": "http", "asgi": {"version": "3.0"},
+        }  # fmt: skip
+        await app(scope, receive, send)
+        assert sent[0]["status"] in (200, 403), path
+
+    asyncio.run(main())
+
+
+def test_the_replay_store_is_not_opened_on_the_event_loop(
+    settings: Settings, relayed: Headers, platform: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    own = sqlite3.connect
+
+    def connect(*args: Any, **options: Any) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return own(*args, **options)
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    driver = Driver("starlette-async", changed(settings, **signed_fields(platform, tmp_path)))
+    assert start_up(driver.app)["type"] == "lifespan.startup.complete"
+    assert threads == [False]
+    assert driver.request("POST", "/run", [*sign(relayed), *CALL]).status_code == 200
+    assert threads == [False, False]
+    driver.close()

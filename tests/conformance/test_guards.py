@@ -264,3 +264,35 @@ def test_a_service_token_that_is_refused_in_a_view(make: Any, emulator: Emulator
             get(driver, "/escape", [*headers, *call], "POST")
     else:
         assert get(driver, "/escape", [*headers, *call], "POST").status_code == 500
+
+
+def test_each_refusal_is_logged_once_with_its_reason(
+    driver: Driver, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="base44_web")
+    token = signed_in(emulator, lifetime=-3600)[0][1].removeprefix("Bearer ")
+    call = encode_call("user", "connect_app_user", ("calendar",), {})
+    for headers, reason in (([], "sign-in-required"), ([("authorization", f"Bearer {token}")], "invalid-token")):
+        for path, method in (("/me", "GET"), ("/guarded", "GET"), ("/escape", "POST")):
+            caplog.clear()
+            if path == "/escape":
+                emulator.fault(Fault(status=401, body=b'{"detail": "expired"}'))
+            assert get(driver, path, [*headers, *call], method).status_code == 401
+            ours = [record for record in caplog.records if record.name == "base44_web"]
+            assert [record.levelname for record in ours] == ["INFO"], path
+            assert reason in ours[0].getMessage()
+            assert token not in caplog.text
+            emulator.clear_faults()
+
+
+def test_a_stale_service_token_is_not_the_visitors_trouble(make: Any, emulator: Emulator) -> None:
+    """Also of somebody whom nobody has verified yet; what a visitor's own token is refused for is."""
+    call = encode_call("service", "get_current_app_user_connection", ("calendar",), {})
+    driver = make(service_token="wrong")
+    for headers, visitors in ((signed_in(emulator), False), (signed_in(emulator, lifetime=-3600), True)):
+        if visitors or not driver.raises:
+            assert get(driver, "/escape", [*headers, *call], "POST").status_code == (401 if visitors else 500)
+        else:
+            with pytest.raises(Base44Error) as caught:
+                get(driver, "/escape", [*headers, *call], "POST")
+            assert not caught.value.about_visitor

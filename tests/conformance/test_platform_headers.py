@@ -145,3 +145,17 @@ def test_no_app_at_all(make: Any, platform: str) -> None:
     driver = make(allowed_app_ids=[APP], allowed_api_urls=[platform])
     outcome = driver.call("service", "get_connection", "slack")
     assert (outcome.error, outcome.fields["code"]) == ("BadRequestError", "app_id_missing")
+
+
+def test_two_states_are_refused_however_they_come(make: Any, elsewhere: tuple[Emulator, str]) -> None:
+    """WSGI servers, and Django under ASGI, join them: with a comma, which no one state may hold."""
+    other, url = elsewhere
+    driver = make(app_id=APP, allowed_api_urls=[url])
+    for more in ({}, {"Base44-App-Id": "", "Base44-Api-Url": "", "Base44-Service-Authorization": ""}):
+        pairs = [*{name: value for name, value in (platform_headers(url) | more).items() if value}.items()]
+        twice = [*pairs, ("Base44-State", "another")]
+        if not driver.headers_apart:
+            twice = [(name, f"{value}, another" if name == "Base44-State" else value) for name, value in pairs]
+        outcome = driver.call("service", "get_connection", "slack", headers=twice)
+        assert (outcome.error, outcome.fields["code"]) == ("BadRequestError", "duplicate_header")
+    assert other.requests == []

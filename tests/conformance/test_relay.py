@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,76 @@ def test_a_store_that_fails_lets_nobody_in(
     assert answer.headers["retry-after"] == "5"
     assert "replay_store" in caplog.text
     assert emulator.requests == []
+
+
+@pytest.mark.drivers(*ONE_EACH)
+def test_headers_are_judged_before_a_body_is_read(driver: Driver, relayed: Headers) -> None:
+    """Anybody can send a megabyte, slowly: what headers alone refuse is refused before."""
+    read: list[int] = []
+
+    class Body:
+        def read(self, size: int = -1) -> bytes:
+            read.append(size)
+            return b"x" * min(500, 500 if size < 0 else size)
+
+        readline, readlines = read, read
+
+        def __iter__(self) -> Any:
+            return iter([])
+
+    def wsgi(headers: Headers) -> str:
+        environ = {
+            "REQUEST_METHOD": "POST", "PATH_INFO": f"{driver.path}/idle", "SCRIPT_NAME": "", "QUERY_STRING": "", "SERVER_NAME": "x",
+            "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "HTTP_HOST": "testserver", "CONTENT_LENGTH": "500",
+            "wsgi.input": Body(), "wsgi.errors": sys.stderr, "wsgi.url_scheme": "http", "wsgi.version": (1, 0),
+            "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
+            **{f"HTTP_{name.upper().replace('-', '_')}": value for name, value in headers},
+        }  # fmt: skip
+        said: list[str] = []
+        found = driver.app(environ, lambda status, headers, exc_info=None: said.append(status))
+        b"".join(found)
+        getattr(found, "close", lambda: None)()
+        return said[0][:3]
+
+    def asgi(headers: Headers) -> str:
+        said: list[Any] = []
+        path = f"{driver.path}/idle"
+        body = [{"type": "http.request", "body": b"x" * 10, "more_body": False}]
+
+        async def receive() -> Any:
+            if not body:
+                await asyncio.Event().wait()  # as a server does whose client stays
+            read.append(1)
+            return body.pop()
+
+        async def send(message: Any) -> None:
+            said.append(message)
+
+        scope = {
+            "type": "http", "method": "POST", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+            "scheme": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "client": ("127.0.0.1", 1),
+            "server": ("testserver", 80), "headers": [(b"host", b"testserver"), (b"content-length", b"10"),
+            *((name.encode(), value.encode()) for name, value in headers)],
+        }  # fmt: skip
+        assert driver.runner is not None
+        driver.runner.run(driver.app(scope, receive, send))
+        return str(said[0]["status"])
+
+    ask = asgi if driver.headers_apart else wsgi
+    form = "v=1;k={key};t={seconds};n=" + "n" * 22 + ";s=" + "0" * 64
+    now = int(time.time())
+    # Django reads the body of an ASGI request before any middleware.
+    django_reads = driver.name.startswith("django-asgi")
+    for signature in (
+        "",
+        "nonsense",
+        form.format(key="zz", seconds=now),
+        form.format(key="k1", seconds=now - 400),
+        form.format(key="k1", seconds=now + 400),
+    ):
+        for headers in (relayed, [("x-data-env", "dev")]):
+            read.clear()
+            assert ask([*headers, ("base44-relay-signature", signature)]) == "400", signature
+            assert django_reads or read == [], signature
+    assert ask([*relayed, ("base44-relay-signature", form.format(key="k1", seconds=now))]) == "400"
+    assert read != []  # this one has to be

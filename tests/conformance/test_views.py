@@ -15,7 +15,7 @@ import pytest
 from base44_web import AppUser, Settings
 from base44_web._core.connections import statuses as _statuses
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
-from tests.checks import FORM, NAVIGATION, SAME, SESSION_SECRET, Headers, calls, check_page, check_problem
+from tests.checks import FORM, NAVIGATION, SAME, SESSION_SECRET, Headers, calls, check_page, check_problem, signed_in
 from tests.checks import bearer as bearer_of
 from tests.conftest import Clock
 from tests.drivers import CORE, ONE_EACH, Driver
@@ -472,3 +472,47 @@ def test_logout(view: Views, emulator: Emulator, ada: AppUser) -> None:
     assert answer.headers["set-cookie"].startswith("__Host-base44_session=; Max-Age=0; Path=/; Secure")
     form = view("POST", "session/logout", [*NAVIGATION, FORM], "next=/bye")
     assert (form.status_code, form.headers["location"]) == (303, "/bye")
+
+
+HALF = "\\ud800"
+
+
+def test_half_a_surrogate_in_a_record(view: Views, emulator: Emulator, ada: AppUser, adas: Headers) -> None:
+    """JSON can say it, and no encoding: a user can put it into their own name."""
+    for field in ("email", "full_name"):
+        record = {"id": ada.id, "app_id": emulator.app_id, "email": "ada@test.example", "full_name": "Ada"}
+        body = json.dumps(record).replace(json.dumps(record[field]), f'"{HALF}x"')
+        emulator.clear_faults()
+        emulator.fault(Fault(status=200, body=body.encode()), path="*/User/me", times=None)
+        headers = signed_in(emulator, f"{field}@test.example")
+        for accept in ("application/json", "text/html"):
+            for method, path in (("GET", "connect/calendar"), ("GET", "status/calendar"), ("POST", "connect/calendar")):
+                answer = view(method, path, [*headers, ("accept", accept)])
+                assert answer.status_code < 500, (field, accept, path)
+                answer.content.decode()
+        token = headers[0][1].removeprefix("Bearer ")
+        assert view("POST", "session", [SAME, FORM], f"token={token}").status_code == 200, field
+
+
+def test_a_session_begins_from_a_page_over_https_alone(view: Views, emulator: Emulator, adas: Headers) -> None:
+    """Its cookie is `__Host-`: this server is behind TLS, whatever scheme it sees."""
+    token = adas[0][1].removeprefix("Bearer ")
+    for origin, status in (("https://testserver", 200), ("http://testserver", 403)):
+        assert view("POST", "session", [("origin", origin), FORM], f"token={token}").status_code == status
+
+
+@pytest.mark.keeps_statuses
+def test_an_error_about_one_session_is_not_anothers(
+    view: Views, emulator: Emulator, ada: AppUser, clock: Clock
+) -> None:
+    """Of the same user, in another browser: the status that is kept for a second is the user's, their refusal is not."""
+    clock.stop()
+    emulator.connect(ada, CALENDAR_ID)
+    first, second = (bearer_of(emulator.sign_in(ada, n=n)) for n in range(2))
+    for headers in (first, second):
+        assert view("GET", "connect/calendar", [*headers, ("accept", "application/json")]).status_code == 200
+    clock.forward(2)
+    emulator.fault(Fault(status=401), path="*/token", times=1)
+    emulator.fault(Fault(status=401), path="*/User/me", times=1)
+    assert view("GET", "status/calendar", first).status_code == 401
+    assert view("GET", "status/calendar", second).status_code == 200

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import math
 from typing import Any
 
 import pytest
 
 from base44_web import (
     AsyncBase44,
+    AuthenticationError,
     Base44,
     ConfigurationError,
+    InvalidResponseError,
     Settings,
 )
-from base44_web.testing import Emulator
+from base44_web._core.engine.context import Context
+from base44_web._core.engine.engine import Engine
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.platform import io as _io
+from base44_web.testing import Emulator, Fault
+from tests.checks import Headers, bearer
 
 
 def test_without_a_framework(emulator: Emulator) -> None:
@@ -51,3 +60,112 @@ def test_without_a_framework_wrong_options(options: dict[str, Any], message: str
     for make in (Base44, AsyncBase44):
         with pytest.raises(ConfigurationError, match=message):
             make(**options)
+
+
+def client_of(emulator: Emulator, headers: Headers, **fields: Any) -> Base44:
+    settings = Settings(app_id=emulator.app_id, service_token=emulator.service_token, **fields)
+    return Base44._for(Context(Engine(settings, emulator.transport), Incoming("POST", headers)))
+
+
+def test_the_service_role_without_a_user(emulator: Emulator) -> None:
+    """For a webhook, or a page behind Basic: its own `Authorization` is not looked at, and goes nowhere."""
+
+    async def awaiting(client: Base44) -> None:
+        assert await client.aio.without_user().as_service_role.connectors.get_connection("slack")
+        assert await client.aio.without_user().user() is None
+
+    for authorization in (
+        "Basic dXNlcjpwYXNz", "Bearer whsec_c4n4ry", "Bearer a b", "Bearer null", "Bearer e30.e30.x", "Digest c4n4ry", "", "Bearer",
+    ):  # fmt: skip
+        client = client_of(emulator, [("authorization", authorization)])
+        nobody = client.without_user()
+        assert nobody.as_service_role.connectors.get_connection("slack").access_token == emulator.share_token("slack")
+        asyncio.run(awaiting(client))
+        assert nobody.token is None
+        assert nobody.user() is None
+        with pytest.raises(AuthenticationError) as caught:
+            nobody.connectors.connect_app_user("calendar")
+        assert caught.value.code == "no_token"
+    for request in emulator.requests:
+        assert request.header("authorization") == f"Bearer {emulator.service_token}"
+        assert request.header("on-behalf-of") is None
+
+
+def test_what_is_no_jwt_is_forwarded_to_nobody(emulator: Emulator) -> None:
+    token = emulator.sign_in(emulator.add_user("ada@test.example"))
+    for authorization, forwarded in (
+        (f"Bearer {token}", True), ("Bearer whsec_c4n4ry", False), ("Bearer a.b.c", False), ("Bearer e30.e30.e30.e30", False),
+    ):  # fmt: skip
+        emulator.requests.clear()
+        client_of(emulator, [("authorization", authorization)]).as_service_role.connectors.get_connection("slack")
+        (request,) = emulator.requests
+        assert (request.header("on-behalf-of") is not None) is forwarded, authorization
+        assert "c4n4ry" not in str(request.headers)
+
+
+@pytest.mark.parametrize("word", ["null", "undefined"])
+def test_a_page_that_has_no_token_and_says_so(emulator: Emulator, word: str) -> None:
+    """What a script sends that joins `Bearer ` and nothing."""
+    client = client_of(emulator, [("authorization", f"Bearer {word}")])
+    for ask in (
+        lambda: client.user(), lambda: client.as_service_role.connectors.get_connection("slack"),
+        lambda: client.connectors.connect_app_user("calendar"),
+    ):  # fmt: skip
+        with pytest.raises(AuthenticationError, match="should send no header"):
+            ask()
+    assert emulator.requests == []
+
+
+def test_a_blocking_call_on_an_event_loop_is_warned_of(
+    emulator: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once a minute; and where it is in its place, not."""
+    client = client_of(emulator, [])
+    monkeypatch.setattr(_io, "_warned", [-math.inf])
+    client.as_service_role.connectors.get_connection("slack")
+
+    async def awaiting() -> None:
+        await client.aio.as_service_role.connectors.get_connection("slack")
+        await asyncio.to_thread(client.as_service_role.connectors.get_connection, "slack")
+
+    asyncio.run(awaiting())
+    assert caplog.text == ""
+
+    async def blocking() -> None:
+        for _ in range(3):
+            client.as_service_role.connectors.get_connection("slack")
+
+    asyncio.run(blocking())
+    assert caplog.text.count("request.base44.aio") == 1
+
+
+# --- where the platform sends a browser
+
+
+READ: list[tuple[str, str | None]] = [
+    ("https://p.example/o?state=s", "https://p.example/o?state=s"),
+    ("https://p.example/o?scope=a b", "https://p.example/o?scope=a%20b"),
+    (" https://p.example/o ", "https://p.example/o"),
+    ("https://p.example/größe?q=ü#ö", "https://p.example/gr%C3%B6%C3%9Fe?q=%C3%BC#%C3%B6"),
+    ("https://p.example/a%20b c%2Fd", "https://p.example/a%20b%20c%2Fd"),
+    ("https://münchen.example/o", "https://xn--mnchen-3ya.example/o"),
+    ("https://münchen.example:8443/o?a=b c", "https://xn--mnchen-3ya.example:8443/o?a=b%20c"),
+    ("http://localhost:1/o?a=b c", "http://localhost:1/o?a=b%20c"),
+    ("https://p.example/o?a=b\nc", None), ("https://p.example/o\t", None), ("https://p.example\\@evil.example/", None),
+    ("http://münchen.example/o", None), ("https://ü@evil.example/", None), ("https://u:ü@evil.example/ä b", None),
+    ("//evil.example/a b", None), ("javascript:alert(1) //ü", None), ("https:///a b", None), ("https://[::1/ü", None),
+    ("https://p.example:x/ü", None), ("https://\u202eevil.example/", None), ("https://a b.example/", None),
+    ("https://p.example/" + "ü" * 8000, None), ("ftp://münchen.example/", None), ("https://evil.example\u3002/\u00a0", None),
+]  # fmt: skip
+
+
+def test_where_a_browser_is_sent(emulator: Emulator) -> None:
+    """What browsers would make of it; what they would not, or what hides where it leads, is refused."""
+    client = client_of(emulator, bearer(emulator.sign_in(emulator.add_user("ada@test.example"))))
+    for url, read in READ:
+        emulator.fault(Fault(status=200, body=json.dumps({"redirect_url": url}).encode()), path="*/initiate")
+        try:
+            found: str | None = client.connectors.connect_app_user("calendar")
+        except InvalidResponseError:
+            found = None
+        assert found == read, url

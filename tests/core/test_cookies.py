@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
+
 import pytest
 
 from base44_web import (
@@ -10,6 +13,7 @@ from base44_web import (
     PermissionDeniedError,
     Settings,
 )
+from base44_web._core.incoming.cookies import require_same_origin
 from base44_web._core.incoming.read import read_caller
 from base44_web._core.incoming.request import Incoming
 
@@ -159,3 +163,53 @@ def test_a_websocket_needs_an_allowed_origin() -> None:
     for origins in ([], [(ORIGIN, "null")], [(ORIGIN, "https://evil.example")]):
         with pytest.raises(PermissionDeniedError):
             token(cookie, *origins, websocket=True)
+
+
+def test_a_cookie_that_browsers_set_over_https_alone() -> None:
+    """Whatever scheme this server sees behind a proxy: a page of `http://site` is not the site. On loopback it is."""
+    bound = Settings(app_id="a", token_sources=["header", "cookie"], cookie_name="__Host-token")
+    cookie = ("cookie", f"__Host-token={TOKEN}")
+    for origin, host, speaks in (
+        ("https://site.example", "site.example", True), ("http://site.example", "site.example", False),
+        ("http://localhost:8000", "localhost:8000", True), ("http://127.0.0.1", "127.0.0.1", True),
+        ("http://localhost.evil.example", "localhost.evil.example", False),
+    ):  # fmt: skip
+        for secure, websocket in itertools.product((False, True), (False, True)):
+            headers = [("host", host), (ORIGIN, origin), cookie]
+            incoming = Incoming("POST", headers, secure=secure, websocket=websocket)
+            if speaks:
+                found = read_caller(incoming, bound).token
+                assert found is not None
+            else:
+                with pytest.raises(PermissionDeniedError):
+                    read_caller(incoming, bound)
+
+
+def test_who_begins_a_session() -> None:
+    """Its cookie is one of those."""
+    for origin, host, secure, begins in (
+        ("https://site.example", "site.example", False, True), ("http://site.example", "site.example", False, False),
+        ("http://site.example", "site.example", True, False), ("http://localhost:1", "localhost:1", False, True),
+        ("https://evil.example", "site.example", False, False), (None, "site.example", False, False),
+    ):  # fmt: skip
+        headers = [("host", host), *([(ORIGIN, origin)] if origin else [])]
+        incoming = Incoming("POST", headers, secure=secure)
+        with contextlib.nullcontext() if begins else pytest.raises(PermissionDeniedError):
+            require_same_origin(incoming, SETTINGS)
+
+
+def test_an_address_that_the_operator_gives() -> None:
+    """Behind a proxy that hides it, this server's own origin is what it says; and no other is."""
+    settings = Settings(app_id="a", token_sources=["header", "cookie"], public_url="https://public.example")
+    cookie = ("cookie", f"{NAME}={TOKEN}")
+    for origin, speaks in (
+        ("https://public.example", True), ("http://public.example", False), ("https://site.example", False),
+        ("http://site.example", False), ("https://public.example:8443", False), ("null", False),
+    ):  # fmt: skip
+        for websocket in (False, True):
+            incoming = Incoming("POST", [("host", "site.example"), (ORIGIN, origin), cookie], websocket=websocket)
+            if speaks:
+                assert read_caller(incoming, settings).token is not None
+            else:
+                with pytest.raises(PermissionDeniedError):
+                    read_caller(incoming, settings)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import threading
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import httpx2
 import jwt
@@ -18,10 +20,12 @@ from base44_web import (
     AuthenticationError,
     Base44,
     Base44Error,
+    NotFoundError,
     Secret,
     Settings,
     UnverifiedClaims,
 )
+from base44_web._core import clock as _clock
 from base44_web._core.claims import Token
 from base44_web._core.clock import Clock as RealClock
 from base44_web._core.connections import statuses as _statuses
@@ -33,6 +37,7 @@ from base44_web._core.incoming.caller import Caller
 from base44_web._core.platform import perform
 from base44_web._core.platform.io import AWAITING
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
+from tests.apps.calls import encode_call
 from tests.checks import (
     Headers,
     bearer,
@@ -326,3 +331,163 @@ def test_one_deadline_for_who_waited_and_then_leads(emulator: Emulator, ada: App
             await asyncio.gather(leader, return_exceptions=True)
 
     asyncio.run(main())
+
+
+# --- nobody's flood or memory is another's trouble
+
+
+UNGUARDED = [
+    ("client", "user", ()),
+    ("user", "connect_app_user", ("calendar",)),
+    ("user", "disconnect_app_user", ("calendar",)),
+    ("service", "get_connection", ("slack",)),
+    ("service", "get_current_app_user_connection", ("calendar",)),
+]
+
+
+@pytest.mark.parametrize("known_for", [0, 61])
+def test_forged_tokens_at_unguarded_views_take_no_known_users_place(
+    emulator: Emulator, ada: AppUser, clock: Clock, known_for: int
+) -> None:
+    """Nor that of a user who was verified a minute ago, about whom the platform is asked again."""
+    emulator.connect(ada, CALENDAR_ID)
+    token = emulator.sign_in(ada)
+    known = bearer(token)
+    tokens = [jwt.encode({"sub": "x", "n": n}, SECRET, algorithm="HS256") for n in range(perform._CALLS + 50)]
+
+    async def flooded(module: str, method: str, args: tuple[str, ...]) -> None:
+        held = Held(emulator, lambda request: token not in str(request.plain_headers()))
+        settings = Settings(
+            app_id=emulator.app_id, service_token=emulator.service_token, app_user_connectors={"calendar": CALENDAR_ID},
+            timeout=600,
+        )  # fmt: skip
+        app = make_app("core-awaiting", settings, held)
+
+        async def get(path: str, headers: Headers) -> int:
+            url = f"http://testserver{path}"
+            answer = await app(httpx2.Request("GET", url, headers=[*headers, *encode_call(module, method, args, {})]))
+            return int(answer.status_code)
+
+        assert await get("/me", known) == 200
+        clock.forward(known_for)
+        flood = [asyncio.create_task(get("/run", bearer(each))) for each in tokens]
+        await held.arrived(perform._UNVERIFIED_CALLS)
+        for path in ("/me", "/run", "/me", "/run"):
+            assert await asyncio.wait_for(get(path, known), PATIENCE) == 200, (method, path)
+        assert held.waiting == perform._UNVERIFIED_CALLS
+        assert not any(task.done() for task in flood)
+        for task in flood:
+            task.cancel()
+        await asyncio.gather(*flood, return_exceptions=True)
+
+    for call in UNGUARDED:
+        asyncio.run(flooded(*call))
+
+
+def test_what_is_remembered_is_bounded_in_bytes(settings: Settings, emulator: Emulator) -> None:
+    """100 users with records of 1 MB, and as many refusals with as much to say."""
+    engine = Engine(settings, emulator.transport)
+    users = engine.identity.known._users
+    for n in range(100):
+        token = emulator.sign_in(emulator.add_user(f"u{n}@test.example", more="x" * 900_000))
+        caller = Caller(emulator.app_id, settings.server_url, settings.server_url, token=Token(Secret(token)))
+        user = Base44._for(Context(engine, caller)).user()
+        assert user is not None
+        assert len(user.raw["more"]) == 900_000
+    assert 0 < sum(len(str(user.raw)) for user, _ in users.values()) < 64 * 1024 * 1024 / 2
+    assert engine.identity.known.get(caller) == user  # the last is known
+    body = json.dumps({"message": "m" * 400_000, "more": ["x" * 400_000]}).encode()
+    emulator.fault(Fault(status=401, body=body), times=None)
+    refused = [jwt.encode({"sub": "x", "n": n}, SECRET, algorithm="HS256") for n in range(20)]
+    for each in refused:
+        caller = Caller(emulator.app_id, settings.server_url, settings.server_url, token=Token(Secret(each)))
+        for _ in range(2):
+            with pytest.raises(AuthenticationError):
+                Base44._for(Context(engine, caller)).user()
+    kept = engine.identity.known._refused
+    assert len(kept) == 20
+    assert sum(len(str(vars(error))) + len(str(error.args)) for error, _ in kept.values()) < 20 * 5000
+
+
+@pytest.mark.parametrize("verification", ["platform", "keys"])
+def test_a_wall_clock_that_is_put_back_lets_no_token_past_its_end(
+    settings: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, verification: str
+) -> None:
+    real, passed = time.time(), [0.0]
+    fake = SimpleNamespace(
+        monotonic=lambda: 1000.0 + passed[0], time=lambda: real + passed[0] - (3600.0 if passed[0] else 0.0)
+    )
+    monkeypatch.setattr(_clock, "time", fake)
+    emulator.add_user("ada@test.example")
+    token = jwt.encode({"sub": "ada@test.example", "exp": int(real) + 300}, SECRET, algorithm="HS256")
+    if verification == "platform":
+        token = emulator.sign_in(emulator.add_user("ada@test.example"), lifetime=300)
+    keys = (
+        {"verification": "keys", "verification_key": SECRET, "algorithms": ["HS256"]} if verification == "keys" else {}
+    )
+    with Base44(settings=changed(settings, **keys), token=token, transport=emulator.transport) as base44:
+        assert base44.user() is not None
+        passed[0] = 400.0  # and an hour back
+        with pytest.raises(AuthenticationError):
+            base44.user()
+
+
+# --- what the platform and the local dev server say of a user
+
+
+def test_no_such_user_is_nobody_and_logged(
+    settings: Settings, emulator: Emulator, ada: AppUser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A 404 of User/me: of a user who is gone, or of an app that is not there."""
+    emulator.fault(Fault(status=404, body=b'{"detail": "User not found"}'), path="*/User/me", times=None)
+    with Base44(settings=settings, token=emulator.sign_in(ada)) as base44:
+        with pytest.raises(AuthenticationError) as caught:
+            base44.user()
+        assert base44.token is not None
+    assert "BASE44_APP_ID" in caplog.text
+    assert base44.token.reveal() not in caplog.text
+    assert not isinstance(caught.value, NotFoundError)
+
+
+@pytest.mark.parametrize(
+    ("development", "server_url", "lets_in"),
+    [(True, None, True), (False, None, False), (True, "https://base44.app", False)],
+)
+def test_a_record_without_an_app_counts_under_development_on_loopback_alone(
+    settings: Settings, development: bool, server_url: str | None, lets_in: bool
+) -> None:
+    with Emulator(mode="dev") as dev:
+        token = dev.sign_in(dev.add_user("ada@test.example"))
+        fields = {
+            "development": development,
+            "app_id": dev.app_id,
+            **({"server_url": server_url} if server_url else {}),
+        }
+        with Base44(settings=changed(settings, **fields), token=token, transport=dev.transport) as base44:
+            if lets_in:
+                user = base44.user()
+                assert user is not None
+                assert (user.email, user.app_id) == ("ada@test.example", dev.app_id)
+            else:
+                with pytest.raises(AuthenticationError) as caught:
+                    base44.user()
+                assert caught.value.code == "other_app"
+
+
+def test_which_claim_is_the_users_id(settings: Settings) -> None:
+    keys = changed(settings, verification="keys", verification_key=SECRET, algorithms=["HS256"], id_claim="uid")
+    for payload, found in (
+        ({"uid": "u7", "sub": "mail"}, "u7"),
+        ({"sub": "mail"}, None),
+        ({"uid": 7}, None),
+        ({"uid": ""}, None),
+    ):
+        token = jwt.encode({**payload, "exp": int(time.time()) + 300}, SECRET, algorithm="HS256")
+        with Base44(settings=keys, token=token) as base44:
+            if found is None:
+                with pytest.raises(AuthenticationError):
+                    base44.user()
+            else:
+                user = base44.user()
+                assert user is not None
+                assert user.id == found

@@ -190,3 +190,71 @@ def test_keys_of_several_kinds(jwks: Settings, emulator: Emulator) -> None:
     for key, algorithm, kid in ((EC, "ES256", "ec"), (RSA, "RS256", "rsa")):
         with Base44(settings=both, token=signed(claims(), key, algorithm, kid=kid)) as base44:
             assert base44.user() is not None
+
+
+@pytest.mark.parametrize("hang_up", [1, 5])
+def test_who_hangs_up_takes_the_keys_from_nobody(jwks: Settings, emulator: Emulator, hang_up: int) -> None:
+    """Their fetch goes on: there is one, whoever began it, and who waits for it has its keys."""
+    good = signed(claims(), RSA, "RS256", kid="one")
+
+    async def main() -> None:
+        held = Held(emulator, lambda request: request.url.endswith("/jwks"))
+        engine = Engine(changed(jwks, timeout=600), held)
+
+        def user(token: str) -> Any:
+            caller = Caller(emulator.app_id, "", "", token=Token(Secret(token)))
+            return asyncio.create_task(AsyncBase44._for(Context(engine, caller)).user())
+
+        gone = [user(forged({"alg": "RS256", "kid": f"x{n}"}, claims(), b"x")) for n in range(hang_up)]
+        await held.arrived(1)
+        waits = user(good)
+        await asyncio.sleep(0)
+        for task in gone:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        again = user(forged({"alg": "RS256", "kid": "y"}, claims(), b"x"))
+        await asyncio.sleep(0)
+        assert held.waiting == 1
+        assert not waits.done()
+        held.let_go()
+        assert await waits
+        with pytest.raises(AuthenticationError) as caught:
+            await again
+        assert caught.value.code == "unknown_key"
+        assert await user(good)
+        assert calls(emulator, "/jwks") == 1
+        await engine.aclose()
+
+    asyncio.run(main())
+
+
+def test_an_unknown_key_is_not_remembered(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be fetched by the next time: of a token that was refused for it, nothing is known."""
+    monkeypatch.setattr(_keys, "_COOLDOWN", 0.0)
+    new = signed(claims(), OTHER_RSA, "RS256", kid="two")
+    with Base44(settings=jwks, token=new) as base44:
+        for _ in range(2):
+            with pytest.raises(AuthenticationError) as caught:
+                base44.user()
+            assert caught.value.code == "unknown_key"
+        serve_keys(emulator, jwk(RSA, "one"), jwk(OTHER_RSA, "two"))
+        assert base44.user() is not None
+
+
+@pytest.mark.parametrize("given", ["a JWKS", "its URL"])
+def test_a_token_without_a_key_id(jwks: Settings, emulator: Emulator, given: str) -> None:
+    """It is optional (RFC 7517 section 4.5), where there is one key that it can be of."""
+    for kids, kid, fits in (
+        (("one",), None, True), ((None,), None, True), ((None,), "one", True), (("one",), "other", False),
+        (("one", "two"), None, False), (("one", None), None, True), (("one", None), "other", False),
+    ):  # fmt: skip
+        keys = {None: RSA, "one": OTHER_RSA if None in kids else RSA, "two": OTHER_RSA}
+        served = [jwk(keys[each], each) for each in kids]
+        serve_keys(emulator, *served)
+        settings = jwks if given == "its URL" else changed(jwks, verification_key=json.dumps({"keys": served}))
+        token = signed(claims(), RSA, "RS256", **({} if kid is None else {"kid": kid}))
+        with Base44(settings=settings, token=token) as base44:
+            try:
+                assert (base44.user() is not None) is fits, (kids, kid)
+            except AuthenticationError:
+                assert not fits, (kids, kid)

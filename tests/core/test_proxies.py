@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlsplit
 
+import httpx2
 import pytest
 
-from base44_web import Base44, Base44Error, ConfigurationError, Settings
+from base44_web import AsyncBase44, Base44, Base44Error, ConfigurationError, Connection, HttpxTransports, Settings
+from base44_web._core.platform.io import run
 from base44_web._core.transport.proxies import Proxies
+from base44_web.testing import Emulator
+from tests.checks import bearer
+from tests.drivers import make_app
 
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
@@ -101,3 +109,129 @@ def test_a_proxy_with_a_password(kind: str, proxy: tuple[int, list[bytes]], monk
     assert f"proxy-authorization: basic {login}" in lines
     assert "canary" not in head.decode()  # only TLS would carry that
     assert "pass" not in f"{caught.value!r} {caught.value}"
+
+
+class Witness:
+    """A proxy that answers nothing, and remembers what came."""
+
+    def __init__(self) -> None:
+        self.seen: list[bytes] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection:
+                self.seen.append(connection.recv(65536))
+                connection.sendall(b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+
+    def close(self) -> None:
+        self._listener.close()
+
+
+@pytest.mark.parametrize("kind", ["blocking", "awaiting"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_loopback_is_never_asked_through_a_proxy(
+    emulator: Emulator, kind: str, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The service token would go there in clear text."""
+    witness = Witness()
+    for name in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, witness.url)
+        monkeypatch.setenv(name.lower(), witness.url)
+    with emulator.serve() as server:
+        settings = Settings(
+            app_id=emulator.app_id,
+            server_url=server.url.replace("127.0.0.1", host),
+            service_token=emulator.service_token,
+        )
+        assert connection_of(settings, kind).access_token == emulator.share_token("slack")
+    witness.close()
+    assert witness.seen == []
+
+
+def connection_of(settings: Settings, kind: str, transport: Any = None) -> Connection:
+    async def awaiting() -> Connection:
+        async with AsyncBase44(settings=settings, transport=transport) as base44:
+            return await base44.as_service_role.connectors.get_connection("slack")
+
+    if kind == "awaiting":
+        return asyncio.run(awaiting())
+    with Base44(settings=settings, transport=transport) as base44:
+        return base44.as_service_role.connectors.get_connection("slack")
+
+
+# --- a client that cannot be made
+
+
+def broken() -> Any:
+    raise OSError("a factory's own trouble")
+
+
+@pytest.mark.parametrize(
+    ("variables", "says"),
+    [
+        ({"ALL_PROXY": "ftp://127.0.0.1:1"}, "proxy"), ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "certificate"),
+        ({"SSL_CERT_FILE": "/dev/null"}, "certificate"), ({"SSLKEYLOGFILE": "/nowhere/keys.log"}, "certificate"),
+        ({}, "a factory's own trouble"),
+    ],
+)  # fmt: skip
+def test_a_client_that_cannot_be_made(variables: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is the operator's to mend, told what; guards answer 503, and nothing stays counted."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    transport = HttpxTransports() if variables else HttpxTransports(client=broken, async_client=broken)
+    settings = Settings(
+        app_id="a",
+        server_url="https://192.0.2.1",
+        service_token="s",
+        app_user_connectors={"calendar": "c"},
+        max_retries=0,
+    )
+    kinds = ["awaiting"] if variables else ["awaiting", "blocking"]
+    for kind in kinds:
+        app = make_app(f"core-{kind}", settings, transport)
+        request = httpx2.Request("GET", "http://testserver/me", headers=bearer("e30.e30.x"))
+        answer = asyncio.run(app(request)) if kind == "awaiting" else run(app(request))
+        assert answer.status_code == 503
+        platform = app.engines.only.platform
+        assert (platform.limiter._inside, platform.unverified._inside, platform.pools.blocking._active) == (0, 0, 0)
+        with pytest.raises(ConfigurationError, match=says) as caught:
+            connection_of(settings, kind, transport)
+        assert caught.value.code == "no_http_client"
+
+
+# --- a host with two addresses
+
+
+def test_a_host_whose_first_address_is_a_black_hole(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocking calls try the second within the time there is to connect."""
+    with emulator.serve() as server, contextlib.ExitStack() as stack:
+        port = urlsplit(server.url).port
+        assert port is not None
+        # A listener whose queue is full: what comes then is dropped.
+        hole = stack.enter_context(socket.socket())
+        hole.bind(("127.0.0.3", port))
+        hole.listen(0)
+        for _ in range(4):
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(("127.0.0.3", port))
+        own = socket.getaddrinfo
+
+        def addresses(host: Any, *args: Any, **options: Any) -> Any:
+            if host != "localhost":
+                return own(host, *args, **options)
+            return [row for each in ("127.0.0.3", "127.0.0.1") for row in own(each, *args, **options)]
+
+        monkeypatch.setattr(socket, "getaddrinfo", addresses)
+        settings = Settings(
+            app_id=emulator.app_id, server_url=f"http://localhost:{port}", service_token=emulator.service_token,
+            connect_timeout=1, timeout=60,
+        )  # fmt: skip
+        assert connection_of(settings, "blocking").access_token == emulator.share_token("slack")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import itertools
 import json
@@ -171,3 +172,66 @@ def test_headers_of_http2_are_not_logged(caplog: pytest.LogCaptureFixture) -> No
 
 def test_the_environment_is_as_it_was() -> None:
     assert not any(CANARY in value for value in os.environ.values())
+
+
+ECHOES: list[tuple[int, Any]] = [
+    (502, {"message": "bad gateway for {}"}),
+    (500, {"error": {"message": "{}", "code": "{}"}}),
+    (401, {"detail": "invalid token {}"}),
+    (422, {"detail": [{"loc": ["header", "{}"], "msg": "{}"}]}),
+    (400, {"detail": {"request": {"headers": {"{}": ["{}", {"x": "a{}b"}]}}}}),
+    (403, "{}"),
+    (503, ["{}", [["{}"]]]),
+    (404, {"message": 7, "data": "{}{}"}),
+]
+
+
+def test_credentials_that_an_answer_echoes(emulator: Emulator, caplog: pytest.LogCaptureFixture) -> None:
+    """As a gateway's debug page does."""
+    caplog.set_level("DEBUG", logger="base44_web")
+    engine = Engine(canary_settings("https://base44.app", verification="none"), emulator.transport)
+    client = Base44._for(Context(engine, Incoming("POST", [("authorization", f"Bearer {TOKEN}")])))
+    for (status, document), credential in itertools.product(
+        ECHOES, (TOKEN, f"Bearer {TOKEN}", SERVICE, f"Bearer {SERVICE}")
+    ):
+        emulator.clear_faults()
+        emulator.fault(Fault(status=status, body=json.dumps(document).replace("{}", credential).encode()), times=None)
+        asks: list[Any] = [lambda: client.as_service_role.connectors.get_current_app_user_connection(CALENDAR_ID)]
+        if credential.endswith(TOKEN):  # all that this call sends
+            asks.append(lambda: client.connectors.connect_app_user(CALENDAR_ID))
+        for ask in asks:
+            with pytest.raises(Base44Error) as caught:
+                ask()
+            error = caught.value
+            clean([str(error), error.message, error.data, error.code, error])
+    clean(caplog.text)
+
+
+def test_no_debug_log_of_the_libraries_has_the_headers_of_an_answer(
+    platform: str, emulator: Emulator, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A `Location` or a `Set-Cookie` of the platform can be a credential."""
+    caplog.set_level(1)
+    for name in ("httpcore", "httpcore2", "httpcore.http11", "httpcore2.http11", "httpx", "httpx2"):
+        logging.getLogger(name).setLevel(1)
+    headers = {"Set-Cookie": f"a={CANARY}", "Location": f"https://x/{CANARY}", "X-Leak": CANARY}
+    emulator.fault(Fault(headers=headers), times=None)
+    settings = canary_settings(platform)
+
+    async def ask(transport: Any) -> None:
+        async with AsyncBase44(settings=settings, transport=transport) as base44:
+            await base44.as_service_role.connectors.get_connection("slack")
+
+    libraries = [None, "httpx2", "httpx"]
+    for library in libraries:
+        transport: Any = None
+        if library is not None:
+            module = pytest.importorskip(library)
+            transport = HttpxTransports(client=module.Client, async_client=module.AsyncClient)
+        caplog.clear()
+        with contextlib.suppress(Base44Error), Base44(settings=settings, transport=transport) as base44:
+            base44.as_service_role.connectors.get_connection("slack")
+        with contextlib.suppress(Base44Error):
+            asyncio.run(ask(transport))
+        assert "receive_response_body" in caplog.text  # the libraries do log
+        clean(caplog.text)

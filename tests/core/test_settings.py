@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import copy
 import pickle
+from collections.abc import Callable
+from datetime import timedelta
+from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -167,3 +171,60 @@ def test_equal_to_settings_only() -> None:
     assert Settings(app_id="a") != "a"
     with environment(BASE44_DEVELOPMENT="1", BASE44_APP_ID="a"):
         assert Settings() == Settings(app_id="a", development=True)
+
+
+# --- values as frameworks and libraries have them
+
+
+def lazy(value: str) -> Any:
+    functional = pytest.importorskip("django.utils.functional")
+    return functional.lazystr(value)
+
+
+def secret_str(value: str) -> Any:
+    return pytest.importorskip("pydantic").SecretStr(value)
+
+
+def http_url(value: str) -> Any:
+    pydantic = pytest.importorskip("pydantic")
+    return pydantic.TypeAdapter(pydantic.HttpUrl).validate_python(value)
+
+
+OBJECTS: list[tuple[str, Callable[[], Any], Any]] = [
+    ("service_token", lambda: secret_str("token"), Secret("token")),
+    ("secret", lambda: secret_str("s" * 40), (Secret("s" * 40),)),
+    ("secret", lambda: [secret_str("s" * 40), lazy("t" * 40)], (Secret("s" * 40), Secret("t" * 40))),
+    ("verification_key", lambda: secret_str("k" * 40), Secret("k" * 40)),
+    ("relay_keys", lambda: {"k1": secret_str("k" * 40)}, {"k1": Secret("k" * 40)}),
+    ("replay_store", lambda: Path("/var/replays"), Secret("/var/replays")),
+    ("server_url", lambda: http_url("https://base44.example/"), "https://base44.example"),
+    ("allowed_origins", lambda: [http_url("https://a.example"), lazy("https://b.example")], ("https://a.example", "https://b.example")),
+    ("app_id", lambda: lazy("app"), "app"),
+    ("sign_in_url", lambda: lazy("/sign-in"), "/sign-in"),
+    ("timeout", lambda: timedelta(seconds=7), 7.0),
+    ("timeout", lambda: Decimal("2.5"), 2.5),
+    ("identity_ttl", lambda: timedelta(), 0.0),
+    ("development", lambda: "True", True),
+    ("development", lambda: "FALSE", False),
+    ("development", lambda: "off", False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("given_by", ["code", "framework"])
+def test_values_that_are_objects(given_by: str) -> None:
+    for name, make, found in OBJECTS:
+        given = {"app_id": "app", name: make()}
+        settings = Settings(**given) if given_by == "code" else Settings.load(None, given)
+        assert getattr(settings, name) == found, name
+        assert type(getattr(settings, name)) is type(found) or name == "relay_keys"
+
+
+def test_a_value_of_a_wrong_type_is_named_and_not_shown() -> None:
+    class Vault:
+        def __repr__(self) -> str:
+            return "canary"
+
+    for name in ("service_token", "server_url", "app_id", "timeout", "token_sources", "development"):
+        with pytest.raises(ConfigurationError, match="given is a Vault") as caught:
+            Settings(**{"app_id": "app", name: Vault()})
+        assert "canary" not in str(caught.value)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,10 @@ from base44_web import (
 )
 from base44_web._core.engine.apps import Engines
 from base44_web._core.incoming.replays import RedisReplays, SqliteReplays
-from tests.drivers import changed
-from tests.relayed import SECRET, signed_fields
+from base44_web.testing import Emulator
+from tests.apps.calls import encode_call
+from tests.drivers import Driver, changed
+from tests.relayed import SECRET, said_of_ada, sign, signed_fields
 
 
 @pytest.fixture
@@ -51,8 +55,6 @@ def test_keys_from_the_environment(settings: Settings, monkeypatch: pytest.Monke
 
 
 def test_what_is_old_is_swept(tmp_path: Path) -> None:
-    import sqlite3
-
     store = SqliteReplays(str(tmp_path / "replays"))
     assert store.add("a", 0.01, signed=time.time())
     assert not store.add("a", 600, signed=time.time())
@@ -118,3 +120,86 @@ def test_the_store_by_default_is_a_file_of_ones_own(
     folder.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ConfigurationError, match="this user's alone"):
         Engines(changed(settings, replay_store=None).complete())
+
+
+# --- a store that was lost, or fails
+
+
+def lost_sqlite(folder: Path) -> tuple[Any, Callable[[], None]]:
+    path = folder / "replays"
+    return SqliteReplays(str(path)), path.unlink
+
+
+def lost_redis(url: str) -> tuple[Any, Callable[[], None]]:
+    store = RedisReplays(url)
+    return store, store._redis.flushall
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_a_store_that_was_lost_lets_nothing_old_in(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    """With a container's temporary folder, or a Redis that keeps nothing: it has forgotten what was here."""
+    store, lose = lost_sqlite(tmp_path) if kind == "sqlite" else lost_redis(request.getfixturevalue("redis"))
+    now = time.time()
+    assert not store.add("before", 600, signed=now - 10)
+    assert store.add("after", 600, signed=now + 1)
+    assert not store.add("after", 600, signed=now + 1)
+    lose()
+    assert not store.add("after", 600, signed=now - 1)
+    assert store.add("new", 600, signed=time.time() + 1)
+    other = (
+        SqliteReplays(str(tmp_path / "replays")) if kind == "sqlite" else RedisReplays(request.getfixturevalue("redis"))
+    )
+    assert not other.add("new", 600, signed=time.time() + 1)  # another process
+    for each in (store, other):
+        if kind == "redis":
+            each._redis.close()
+
+
+@pytest.mark.parametrize("driver_name", ["core-blocking", "core-awaiting"])
+def test_what_was_signed_before_the_store_was_made(
+    settings: Settings, emulator: Emulator, platform: str, driver_name: str, tmp_path: Path
+) -> None:
+    driver = Driver(driver_name, settings)
+    headers = said_of_ada(emulator, platform)
+    call = encode_call("service", "get_connection", ["slack"], {})
+
+    def post(seconds: int) -> int:
+        return driver.request("POST", "/run", [*sign(headers, seconds=seconds), *call]).status_code
+
+    now = int(time.time())
+    assert post(now) == 200  # which makes it
+    assert post(now - 60) == 400
+    (tmp_path / "replays").unlink()
+    assert post(now - 1) == 400
+    assert post(int(time.time()) + 1) == 200
+    driver.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "named"),
+    [("no database", "SQLITE_NOTADB"), ("a folder", "SQLITE_CANTOPEN"), ("read-only", "SQLITE_READONLY")],
+)
+def test_which_failure_of_a_store_it_is(
+    settings: Settings, emulator: Emulator, platform: str, tmp_path: Path, broken: str, named: str,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    path = tmp_path / "replays"
+    headers = said_of_ada(emulator, platform)
+    driver = Driver("core-blocking", settings)
+    if broken == "no database":
+        path.write_bytes(b"x" * 10_000)
+    elif broken == "a folder":
+        path.mkdir()
+    else:
+        own = sqlite3.connect
+        own(path).close()
+        uri = f"file:{path}?mode=ro"
+        monkeypatch.setattr(sqlite3, "connect", lambda path, **options: own(uri, uri=True, **options))
+    call = encode_call("service", "get_connection", ["slack"], {})
+    answer = driver.request("POST", "/run", [*sign(headers), *call])
+    assert answer.status_code == 503
+    assert named in caplog.text
+    assert str(tmp_path) not in caplog.text
+    driver.close()
+    with pytest.raises(ConfigurationError, match=named):
+        Engines(settings).probe()

@@ -166,7 +166,7 @@ def parts_of(view: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
 
 def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
     # Not isinstance: it asks a lazy object for its class, which evaluates it.
-    kind: Any = type(thing)
+    kind: type[Any] = type(cast(object, thing))
     if issubclass(kind, functools.partial):
         yield thing.func
     elif issubclass(kind, list | tuple):

@@ -1,0 +1,193 @@
+"""Octets after the end of an answer are nobody's: above all not the next caller's answer.
+
+Neither httpcore nor httpx looks, and what `drop_if_surplus` does goes through private attributes of theirs: each library,
+blocking and awaiting, is pinned here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from base44_web import AsyncBase44, Base44, HttpxTransports, Settings
+from base44_web._core.engine.context import Context
+from base44_web._core.engine.engine import Engine
+from base44_web._core.incoming.request import Incoming
+from tests.checks import bearer
+from tests.serving import PATIENCE
+
+WAYS = [f"{library}-{kind}" for library in ("default", "httpx2", "httpx") for kind in ("blocking", "awaiting")]
+
+
+def record(who: str) -> bytes:
+    return json.dumps({"id": who, "app_id": "app"}).encode()
+
+
+def answered(who: str) -> bytes:
+    body = record(who)
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def chunked(who: str) -> bytes:
+    body = record(who)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % len(body) + body + b"\r\n0\r\n\r\n"
+
+
+EVIL = answered("evil")
+# What a connection's first answer is followed by. Those that end in an error say nothing of the caller's.
+SURPLUS: dict[str, Callable[[str], bytes]] = {
+    "a second answer": lambda who: answered(who) + EVIL,
+    "a second answer after chunks": lambda who: chunked(who) + EVIL,
+    "a 204 with a body": lambda who: b"HTTP/1.1 204 No Content\r\n\r\n" + EVIL,
+    "a 304 with a body": lambda who: b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n" + EVIL,
+    "an error and a second answer": lambda who: b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}" + EVIL,
+    "a redirect and a second answer": lambda who: b"HTTP/1.1 302 No\r\nLocation: /\r\nContent-Length: 0\r\n\r\n" + EVIL,
+    "one octet": lambda who: answered(who) + b"H",
+    "half an answer": lambda who: answered(who) + EVIL[:20],
+    "a length that is too short": lambda who: answered(who).replace(b"\r\n\r\n", b"  \r\n\r\n", 1) + b" " * 3 + EVIL,
+}
+CLEAN: dict[str, Callable[[str], bytes]] = {
+    "an answer": answered,
+    "chunks": chunked,
+    "a 204": lambda who: b"HTTP/1.1 204 No Content\r\n\r\n",
+    "an error": lambda who: b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}",
+    "nothing": lambda who: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+}
+
+
+class Upstream:
+    """A server that answers what a function says, on raw sockets.
+
+    Attributes:
+        first: what the first request of each connection is answered; the others are answered well.
+        all: whether all are answered so.
+        connections: how many there were.
+    """
+
+    def __init__(self) -> None:
+        self.first: Callable[[str], bytes] = answered
+        self.all = False
+        self.connections = 0
+        self._open: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            self._open.append(connection)
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        buffer, first = b"", True
+        try:
+            while True:
+                while b"\r\n\r\n" not in buffer:
+                    octets = connection.recv(65536)
+                    if not octets:
+                        return
+                    buffer += octets
+                head, _, buffer = buffer.partition(b"\r\n\r\n")
+                line = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"authorization"))
+                who = line.rpartition(b".")[2].decode()
+                connection.sendall(self.first(who) if first or self.all else answered(who))
+                first = False
+        except OSError:
+            pass
+        finally:
+            connection.close()
+
+    def send_late(self, octets: bytes) -> None:
+        """Send octets that nobody has asked for, on every connection."""
+        for connection in self._open:
+            with contextlib.suppress(OSError):  # one that its client has closed
+                connection.sendall(octets)
+
+    def close(self) -> None:
+        self._listener.close()
+        for connection in self._open:
+            connection.close()
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    yield upstream
+    upstream.close()
+
+
+def asked(way: str, upstream: Upstream, callers: list[str], between: Callable[[], None] = lambda: None) -> list[str]:
+    """Whom each caller, one after the other, is taken for; or the name of the error."""
+    library, _, kind = way.partition("-")
+    transport: Any = None
+    if library != "default":
+        module = pytest.importorskip(library)
+        transport = HttpxTransports(client=module.Client, async_client=module.AsyncClient)
+    settings = Settings(app_id="app", server_url=upstream.url, identity_ttl=0, max_retries=0, timeout=PATIENCE)
+    engine = Engine(settings, transport)
+
+    def context(who: str) -> Context:
+        return Context(engine, Incoming("GET", bearer(f"eyJhbGciOiJIUzI1NiJ9.e30.{who}")))
+
+    async def awaiting() -> list[str]:
+        found = []
+        for who in callers:
+            try:
+                user = await AsyncBase44._for(context(who)).user()
+                found.append("" if user is None else user.id)
+            except Exception as error:
+                found.append(type(error).__name__)
+            between()
+        await engine.aclose()
+        return found
+
+    if kind == "awaiting":
+        return asyncio.run(awaiting())
+    found = []
+    for who in callers:
+        try:
+            user = Base44._for(context(who)).user()
+            found.append("" if user is None else user.id)
+        except Exception as error:
+            found.append(type(error).__name__)
+        between()
+    engine.close()
+    return found
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_comes_after_an_answer_is_nobodys(way: str, upstream: Upstream) -> None:
+    for name, first in SURPLUS.items():
+        upstream.first = first
+        callers = ["ada", "grace", "mallory", "bob"]
+        for who, found in zip(callers, asked(way, upstream, callers), strict=True):
+            assert found == who or found.endswith("Error"), (name, who, found)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_comes_while_a_connection_lies_in_the_pool_is_nobodys(way: str, upstream: Upstream) -> None:
+    """Loopback has delivered what was sent when `sendall` returns."""
+    assert asked(way, upstream, ["ada", "grace"], lambda: upstream.send_late(EVIL)) == ["ada", "grace"]
+    assert upstream.connections == 2
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_connection_whose_answers_were_clean_is_used_again(way: str, upstream: Upstream) -> None:
+    upstream.all = True
+    for name, first in CLEAN.items():
+        upstream.first = first
+        before = upstream.connections
+        asked(way, upstream, ["ada", "grace", "bob"])
+        assert upstream.connections == before + 1, name

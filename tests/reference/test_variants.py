@@ -15,7 +15,7 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,7 +27,17 @@ from base44_web.testing._faults import Answer, Recorded
 from base44_web.testing._server import Server
 from tests.apps.calls import encode_call
 from tests.npm import installed
-from tests.reference.variants import APP_ID, AUTHORIZATION, JWT, PLATFORM, SERVER, Variant
+from tests.reference.variants import (
+    APP_ID,
+    AUTHORIZATION,
+    JWT,
+    LAXER,
+    OTHERWISE,
+    PLATFORM,
+    SERVER,
+    STRICTER,
+    Variant,
+)
 from tests.serving import ROOT, free_port, started
 
 REFERENCE = Path(__file__).parent
@@ -39,16 +49,14 @@ TRANSPORT = {"host", "connection", "user-agent", "accept-encoding", "content-len
 
 _APP = "tests.apps.served:app"
 _UVICORN = ["-m", "uvicorn", _APP, "--port", "{port}", "--log-level", "critical"]
-_GUNICORN = ["-m", "gunicorn", _APP, "-b", "127.0.0.1:{port}", "-w", "1", "--threads", "2", "--log-level", "critical",
-             "--limit-request-field_size", "16000"]  # fmt: skip
+_GUNICORN = ["-m", "gunicorn", _APP, "-b", "127.0.0.1:{port}", "-w", "1", "--threads", "2", "--log-level", "critical"]  # fmt: skip
 _HYPERCORN = ["-m", "hypercorn", _APP, "--bind", "127.0.0.1:{port}", "--log-level", "CRITICAL"]
 _GRANIAN = ["-m", "granian", "--port", "{port}", _APP, "--no-log", "--interface"]
 # The name begins with the server's, and ends with the driver's.
 SITES = {
     "uvicorn-h11 starlette-async": [*_UVICORN, "--http", "h11"],
     "uvicorn-httptools fastapi-async": [*_UVICORN, "--http", "httptools"],
-    "uvicorn-h11 django-asgi-async": [*_UVICORN, "--http", "h11"],
-    "uvicorn-httptools django-asgi-sync": [*_UVICORN, "--http", "httptools"],
+    "uvicorn-httptools django-asgi-async": [*_UVICORN, "--http", "httptools"],
     "hypercorn starlette-async": _HYPERCORN,
     "granian-asgi starlette-async": [*_GRANIAN, "asgi"],
     "granian-wsgi flask-sync": [*_GRANIAN, "wsgi"],
@@ -137,12 +145,12 @@ def recorder() -> Iterator[Platform]:
 # --- ours
 
 
+LIBRARIES = ("uvicorn", "httptools", "hypercorn", "granian", "gunicorn", "starlette", "fastapi", "django", "flask")
+
+
 def missing(site: str) -> list[str]:
     words = re.split("[- ]", site)
-    return [word for word in words if word in {*LIBRARIES} and find_spec(word) is None]
-
-
-LIBRARIES = ("uvicorn", "httptools", "hypercorn", "granian", "gunicorn", "starlette", "fastapi", "django", "flask")
+    return [word for word in words if word in LIBRARIES and find_spec(word) is None]
 
 
 @pytest.fixture(scope="module")
@@ -173,15 +181,11 @@ def exchange(port: int, request: bytes) -> bytes:
     """What a server answers before it closes the connection; nothing, where it is closed with a reset."""
     answer = bytearray()
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        try:
+        with suppress(ConnectionError):  # an answer may be there all the same
             connection.sendall(request)
-        except ConnectionError:
-            pass  # an answer may be there all the same
-        try:
+        with suppress(ConnectionError):
             while len(answer) < 1_000_000 and (octets := connection.recv(65536)):
                 answer += octets
-        except ConnectionError:
-            pass
     return bytes(answer)
 
 
@@ -239,7 +243,7 @@ def theirs(recorder: Platform) -> Outcomes:
     for variant in VARIANTS:
         pairs = [line.decode("latin-1").partition(":") for line in recorder.lines(variant)]
         variants.append([(name, value) for name, _, value in pairs])
-    payload = {"variants": variants, "platform": recorder.configured, "elsewhere": recorder.other}
+    payload = {"variants": variants, "origins": [recorder.configured, recorder.named, recorder.other]}
     done = subprocess.run(
         [str(shutil.which("node")), "variants.mjs"], cwd=REFERENCE, input=json.dumps(payload), capture_output=True,
         text=True, timeout=120, env={"PATH": os.environ["PATH"], "NODE_ENV": "production"},
@@ -250,7 +254,13 @@ def theirs(recorder: Platform) -> Outcomes:
         outcome = {}
         for call, answer in answers.items():
             sent = tuple(map(recorder.wire, recorder.recorder.marked[index, call]))
-            said = "unholdable" if "unholdable" in answer else f"throws: {answer['error']}" if "error" in answer else "sent"
+            said = (
+                "unholdable"
+                if "unholdable" in answer
+                else f"throws: {answer['error']}"
+                if "error" in answer
+                else "sent"
+            )
             outcome[call] = Outcome(said, sent)
         outcomes.append(outcome)
     return outcomes
@@ -259,3 +269,73 @@ def theirs(recorder: Platform) -> Outcomes:
 def summary(outcome: dict[str, Outcome]) -> str:
     said = [each.said for each in outcome.values()]
     return said[0] if len(set(said)) == 1 else ", ".join(said)
+
+
+# --- the comparisons
+
+EACH = pytest.mark.parametrize("index", range(len(VARIANTS)), ids=[
+    f"{'authorization' if variant in AUTHORIZATION else 'platform'}-{variant.name}" for variant in VARIANTS
+])  # fmt: skip
+
+
+def usual(ours: dict[str, Outcomes], index: int) -> dict[str, Outcome]:
+    """What became of a variant under the first server that the table says nothing special of."""
+    return next(found[index] for site, found in ours.items() if not _special(VARIANTS[index], site))
+
+
+def _special(variant: Variant, site: str) -> str | None:
+    return next((became for part, became in variant.servers.items() if part in site), None)
+
+
+@EACH
+def test_the_servers_agree(ours: dict[str, Outcomes], index: int) -> None:
+    variant = VARIANTS[index]
+    expected, found = {}, {}
+    for site, outcomes in ours.items():
+        outcome = outcomes[index]
+        expected[site] = _special(variant, site) or variant.ours
+        found[site] = summary(outcome)
+        if found[site] == variant.ours and outcome != usual(ours, index):
+            found[site] = OTHERWISE
+    assert found == expected
+
+
+@EACH
+def test_beside_the_reference_client(ours: dict[str, Outcomes], theirs: Outcomes, index: int) -> None:
+    variant, mine, their = VARIANTS[index], usual(ours, index), theirs[index]
+    fewer = [call for call in CALLS if their[call].sent and not mine[call].sent]
+    more = [call for call in CALLS if mine[call].sent and not their[call].sent]
+    otherwise = [call for call in CALLS if mine[call].sent and their[call].sent and mine[call].sent != their[call].sent]
+    if variant.row is None or (variant.servers and not (fewer or more or otherwise)):
+        assert mine_and_theirs(mine, their, [*fewer, *more, *otherwise]) == {}
+        return
+    # A result that is not believed is asked for all the same.
+    disbelieved = [
+        call for call in CALLS if mine[call].sent and mine[call].said != "sent" and their[call].said == "sent"
+    ]
+    assert fewer or more or otherwise or disbelieved, "no difference any more; take the row off"
+    assert variant.row in (STRICTER if fewer or disbelieved else LAXER if more else STRICTER | LAXER)
+    assert not (fewer and more), mine_and_theirs(mine, their, [*fewer, *more])
+
+
+def mine_and_theirs(mine: dict[str, Outcome], their: dict[str, Outcome], calls: list[str]) -> dict[str, Any]:
+    return {call: (mine[call], their[call]) for call in calls}
+
+
+def test_the_tables_in_the_docs_are_these() -> None:
+    text = (ROOT / "docs" / "reference-client.md").read_text()
+    section = text.partition("\n## What comes in\n")[2].partition("\n## ")[0]
+    _, stricter, laxer = re.split(r"\n### (?:Stricter|Laxer)[^\n]*\n", section)
+    rows = re.compile(r"^\| `([a-z-]+)` \|", re.MULTILINE)
+    used = {variant.row for variant in VARIANTS if variant.row is not None}
+    assert set(rows.findall(stricter)) == STRICTER
+    assert set(rows.findall(laxer)) == LAXER
+    assert used == STRICTER | LAXER
+
+
+def test_there_are_as_many_as_promised() -> None:
+    assert len(AUTHORIZATION) >= 60
+    assert len(PLATFORM) >= 30
+    names = [variant.name for variant in VARIANTS]
+    assert len(AUTHORIZATION) == len({variant.name for variant in AUTHORIZATION}), names
+    assert len(PLATFORM) == len({variant.name for variant in PLATFORM}), names

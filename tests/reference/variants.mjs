@@ -1,20 +1,19 @@
 // Performs three calls per variant through the reference client: a JSON object from standard input, outcomes to standard
 // output. Before each call the recorder is told which one comes. Nothing leaves this machine: what the client would send
-// elsewhere goes to `elsewhere`, where the default origin is `platform`.
+// to any other origin than the recorder's goes to the last of these.
 import { createClientFromRequest } from "@base44/sdk";
 import axios from "axios";
 
 let input = "";
 for await (const chunk of process.stdin) input += chunk;
-const { variants, platform, elsewhere } = JSON.parse(input);
+const { variants, origins } = JSON.parse(input);
 
 const send = axios.getAdapter("http");
 axios.defaults.proxy = false;
 axios.defaults.adapter = (config) => {
-  const { origin, hostname } = new URL(config.baseURL); // throws what axios would throw
-  if (hostname !== "127.0.0.1" && hostname !== "localhost") {
-    const here = origin === "https://base44.app" ? platform : elsewhere;
-    config.baseURL = config.baseURL.replace(/^[^:]*:[/\\]*[^/\\?#]*/, here);
+  const { origin, protocol } = new URL(config.baseURL); // throws what axios would throw
+  if (/^https?:$/.test(protocol) && !origins.includes(origin)) {
+    config.baseURL = config.baseURL.replace(/^[^:]*:[/\\]*[^/\\?#]*/, origins.at(-1));
   }
   return send(config);
 };
@@ -29,7 +28,7 @@ const outcomes = [];
 for (const [index, headers] of variants.entries()) {
   const outcome = {};
   for (const [name, call] of Object.entries(CALLS)) {
-    await fetch(`${platform}/mark/${index}/${name}`);
+    await fetch(`${origins[0]}/mark/${index}/${name}`);
     let request;
     try {
       request = new Request("http://127.0.0.1/", { headers });
@@ -46,5 +45,5 @@ for (const [index, headers] of variants.entries()) {
   }
   outcomes.push(outcome);
 }
-await fetch(`${platform}/mark/-1/end`);
+await fetch(`${origins[0]}/mark/-1/end`);
 process.stdout.write(JSON.stringify(outcomes));

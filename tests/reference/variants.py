@@ -21,6 +21,28 @@ NOBODY: Final = "nobody, no_token, sent"
 DEAD: Final = "dead_token, sent, sent"
 # The server refuses the octets before any app sees them, with a 4xx or by closing the connection.
 SERVER: Final = "the server refuses"
+# The platform is asked, but something else than under other servers.
+OTHERWISE: Final = "sent otherwise"
+
+# --- under which servers something else becomes of a variant, and why
+
+# uvicorn with h11, and hypercorn, which is built on it: it lets control characters but NUL, VT, FF, CR and LF through.
+H11_LETS_THROUGH: Final = {"h11": MALFORMED, "hypercorn": MALFORMED}
+# h11 joins folded lines with a blank, as RFC 9112 §5.2 lets a server do.
+H11_UNFOLDS: Final = {"h11": SENT, "hypercorn": SENT}
+# A recipient may take a lone LF for the end of a line (RFC 9112 §2.2): what is behind it is a header of its own.
+LF_ENDS_A_LINE: Final = {"h11": SENT, "hypercorn": SENT, "granian": SENT}
+# gunicorn refuses a header line of more than 8190 octets, unless it is told otherwise (limit_request_field_size).
+GUNICORN_LIMITS: Final = {"gunicorn": SERVER}
+# granian gives a WSGI app an empty text for a value with octets beyond ASCII.
+GRANIAN_EMPTIES: Final = "granian-wsgi"
+# Under WSGI `Base44_State` is `Base44-State`; gunicorn and Django drop such names, granian lets the last one win.
+GRANIAN_UNDERSCORES: Final = "granian-wsgi"
+
+
+def joined(became: str) -> dict[str, str]:
+    """Under WSGI, and in Django's `META` under ASGI too, a header that came twice is one with a comma."""
+    return {"django": became, "flask": became}
 
 
 @dataclass(frozen=True)
@@ -33,8 +55,8 @@ class Variant:
         ours: what becomes of it here.
         row: the row of docs/reference-client.md, where the reference client does otherwise.
         without: usual headers to leave out too.
-        servers: what becomes of it under some servers, by the beginning of their names, where that is otherwise.
-        why: the reason for that.
+        servers: what becomes of it under some servers, by a part of their names, where that is otherwise; the
+            constants below say why.
         answer: how the recorder answers, if not as usual.
     """
 
@@ -44,8 +66,15 @@ class Variant:
     row: str | None = None
     without: tuple[str, ...] = ()
     servers: Mapping[str, str] = field(default_factory=dict)
-    why: str = ""
     answer: str = ""
+
+
+# The rows of docs/reference-client.md, section "What comes in".
+STRICTER: Final = {
+    "anonymous-me", "app-twice", "control-characters", "long-token", "no-app-id", "no-jwt", "odd-service", "odd-token",
+    "other-app", "other-url", "state-characters", "state-comma", "state-twice", "url-path",
+}  # fmt: skip
+LAXER: Final = {"bare-bearer", "default-url", "no-headers", "scheme-case", "url-slash"}
 
 
 def auth(name: str, value: bytes, ours: str, row: str | None = None, **other: object) -> Variant:
@@ -69,7 +98,8 @@ AUTHORIZATION: Final = (
     auth("padding", b"Bearer " + JWT + b"==", SENT),
     auth("all of b64token", b"Bearer eyJhbGciOiJFUzI1NiJ9.e30.a~b+c/d-_=", SENT),
     auth("unsecured JWT", b"Bearer eyJhbGciOiJub25lIn0.e30.", SENT),
-    auth("8192 octets", b"Bearer " + JWT + b"x" * (8192 - 7 - len(JWT)), SENT),
+    auth("8150 octets", b"Bearer " + JWT + b"x" * (8150 - 7 - len(JWT)), SENT),
+    auth("8192 octets", b"Bearer " + JWT + b"x" * (8192 - 7 - len(JWT)), SENT, servers=GUNICORN_LIMITS),
     # --- nobody
     Variant("none", (), NOBODY, "anonymous-me"),
     Variant("Proxy-Authorization alone", (b"Proxy-Authorization: Bearer " + JWT,), NOBODY, "anonymous-me"),
@@ -141,21 +171,21 @@ AUTHORIZATION: Final = (
     auth("a byte order mark", b"\xef\xbb\xbfBearer " + JWT, MALFORMED),
     # --- control characters, of which none may be in a value (RFC 9110 §5.5)
     auth("octet 00", b"Bearer " + JWT + b"\x00", SERVER),
-    auth("octet 01", b"Bearer " + JWT + b"\x01", SERVER),
-    auth("octet 1F behind", b"Bearer " + JWT + b"\x1f", SERVER),
-    auth("a vertical tab behind", b"Bearer " + JWT + b"\x0b", SERVER),
-    auth("a form feed behind", b"Bearer " + JWT + b"\x0c", SERVER),
-    auth("octet 7F", b"Bearer " + JWT + b"\x7f", SERVER),
-    auth("a carriage return behind", b"Bearer " + JWT + b"\r", SERVER),
+    auth("octet 01", b"Bearer " + JWT + b"\x01", SERVER, "control-characters", servers=H11_LETS_THROUGH),
+    auth("octet 1F behind", b"Bearer " + JWT + b"\x1f", SERVER, "control-characters", servers=H11_LETS_THROUGH),
+    auth("a vertical tab behind", b"Bearer " + JWT + b"\x0b", SERVER, "control-characters"),
+    auth("a form feed behind", b"Bearer " + JWT + b"\x0c", SERVER, "control-characters"),
+    auth("octet 7F", b"Bearer " + JWT + b"\x7f", SERVER, "control-characters", servers=H11_LETS_THROUGH),
+    auth("a carriage return behind", b"Bearer " + JWT + b"\r", SERVER, "control-characters"),
     auth("a carriage return inside", b"Bearer " + JWT + b"\rx", SERVER),
-    auth("a line feed inside", b"Bearer " + JWT + b"\nX-Other: 1", SERVER),
-    auth("folded between", b"Bearer\r\n " + JWT, SERVER),
-    auth("folded behind", b"Bearer " + JWT + b"\r\n ", SERVER),
+    auth("a line feed inside", b"Bearer " + JWT + b"\nX-Other: 1", SERVER, servers=LF_ENDS_A_LINE),
+    auth("folded between", b"Bearer\r\n " + JWT, SERVER, servers=H11_UNFOLDS),
+    auth("folded behind", b"Bearer " + JWT + b"\r\n ", SERVER, "control-characters", servers=H11_UNFOLDS),
     Variant("a blank before the colon", (b"Authorization : Bearer " + JWT,), SERVER),
     # --- length
-    auth("8193 octets", b"Bearer " + JWT + b"x" * (8193 - 7 - len(JWT)), MALFORMED, "long-token"),
-    auth("12000 octets", b"Bearer " + JWT + b"x" * 12000, MALFORMED, "long-token"),
-    auth("100000 octets", b"Bearer " + JWT + b"x" * 100000, SERVER, "long-token"),
+    auth("8193 octets", b"Bearer " + JWT + b"x" * (8193 - 7 - len(JWT)), MALFORMED, "long-token",
+         servers=GUNICORN_LIMITS),
+    auth("12000 octets", b"Bearer " + JWT + b"x" * 12000, MALFORMED, "long-token", servers=GUNICORN_LIMITS),
     # --- more than one
     auth("two in one", b"Bearer " + JWT + b", Bearer " + OTHER_JWT, MALFORMED),
     auth("two tokens in one", b"Bearer " + JWT + b"," + OTHER_JWT, MALFORMED, "odd-token"),
@@ -178,8 +208,10 @@ def api_url(name: str, value: bytes, ours: str, row: str | None = None, **other:
     return Variant(f"api url, {name}", (b"Base44-Api-Url: " + value,), ours, row, **other)  # type: ignore[arg-type]
 
 
-def app_id(name: str, value: bytes, ours: str = "app_id_mismatch", row: str | None = "other-app") -> Variant:
-    return Variant(f"app id, {name}", (b"Base44-App-Id: " + value,), ours, row)
+def app_id(
+    name: str, value: bytes, ours: str = "app_id_mismatch", row: str | None = "other-app", **other: object
+) -> Variant:
+    return Variant(f"app id, {name}", (b"Base44-App-Id: " + value,), ours, row, **other)  # type: ignore[arg-type]
 
 
 def service(name: str, value: bytes, ours: str, row: str | None = None, **other: object) -> Variant:
@@ -197,7 +229,7 @@ def env(name: str, *values: bytes) -> Variant:
 REFUSED_URL: Final = "api_url_not_allowed"
 BAD_SERVICE: Final = "malformed_service_authorization"
 DUPLICATE: Final = "duplicate_header"
-NO_SERVICE: Final = "sent, sent, service_role_unavailable"
+NO_SERVICE: Final = "sent, sent, no_service_token"
 _APP = APP_ID.encode()
 _ALL = ("base44-app-id", "base44-api-url", "base44-service-authorization")
 
@@ -206,33 +238,34 @@ PLATFORM: Final = (
     Variant("none of them", (), SENT, "no-headers", without=_ALL),
     Variant("names in upper case", (b"BASE44-APP-ID: " + _APP, b"BASE44-API-URL: {named}", b"BASE44-STATE: s"), SENT),
     # --- Base44-Api-Url
-    Variant("api url, none", (), SENT, without=("base44-api-url",)),
-    api_url("empty", b"", SENT),
-    api_url("blanks", b"   ", SENT),
+    Variant("api url, none", (), SENT, "default-url", without=("base44-api-url",)),
+    api_url("empty", b"", SENT, "default-url"),
+    api_url("blanks", b"   ", SENT, "default-url"),
     api_url("a slash", b"{named}/", SENT, "url-slash"),
-    api_url("two slashes", b"{named}//", REFUSED_URL, "api-url"),
+    api_url("two slashes", b"{named}//", REFUSED_URL, "url-path"),
     api_url("a path", b"{named}/platform", REFUSED_URL, "url-path"),
     api_url("a query", b"{named}?a=b", REFUSED_URL, "url-path"),
     api_url("a fragment", b"{named}#a", REFUSED_URL, "url-path"),
     api_url("blanks around", b"  {named} \t", SENT),
     api_url("scheme in upper case", b"HTTP://127.0.0.1:{port}", SENT),
-    api_url("another port", b"{other}", REFUSED_URL, "api-url"),
-    api_url("no port", b"http://127.0.0.1", REFUSED_URL, "api-url"),
+    api_url("another port", b"{other}", REFUSED_URL, "other-url"),
+    api_url("no port", b"https://127.0.0.1", REFUSED_URL, "other-url"),
     api_url("zeros before the port", b"http://127.0.0.1:0{port}", SENT),
-    api_url("address as a number", b"http://2130706433:{port}", REFUSED_URL, "api-url"),
-    api_url("a dot behind the host", b"http://127.0.0.1.:{port}", REFUSED_URL, "api-url"),
-    api_url("another host", b"https://platform.example", REFUSED_URL, "api-url"),
-    api_url("the real platform", b"https://base44.app", REFUSED_URL, "api-url"),
-    api_url("a user name", b"http://a@127.0.0.1:{port}", REFUSED_URL, "api-url"),
-    api_url("a backslash", b"{named}\\@platform.example", REFUSED_URL, "api-url"),
+    api_url("address as a number", b"http://2130706433:{port}", REFUSED_URL, "other-url"),
+    api_url("a dot behind the host", b"http://127.0.0.1.:{port}", REFUSED_URL, "other-url"),
+    api_url("another host", b"https://platform.example", REFUSED_URL, "other-url"),
+    api_url("the real platform", b"https://base44.app", REFUSED_URL, "other-url"),
+    api_url("a user name", b"http://a@127.0.0.1:{port}", REFUSED_URL, "url-path"),
+    api_url("a backslash", b"{named}\\@platform.example", REFUSED_URL, "url-path"),
     api_url("no scheme", b"127.0.0.1:{port}", REFUSED_URL),
     api_url("slashes for a scheme", b"//127.0.0.1:{port}", REFUSED_URL),
     api_url("null", b"null", REFUSED_URL),
     api_url("another scheme", b"file:///etc", REFUSED_URL),
-    api_url("beyond ASCII", "https://plätform.example".encode(), REFUSED_URL, "api-url"),
-    Variant("api url, twice the same", (b"Base44-Api-Url: {named}",) * 2, DUPLICATE),
-    Variant("api url, twice", (b"Base44-Api-Url: {named}", b"Base44-Api-Url: {other}"), DUPLICATE),
-    Variant("api url, twice, one empty", (b"Base44-Api-Url: {named}", b"Base44-Api-Url:"), DUPLICATE),
+    api_url("beyond ASCII", "https://plätform.example".encode(), REFUSED_URL, "other-url",
+            servers={GRANIAN_EMPTIES: SENT}),
+    Variant("api url, twice the same", (b"Base44-Api-Url: {named}",) * 2, DUPLICATE, servers=joined(REFUSED_URL)),
+    Variant("api url, twice", (b"Base44-Api-Url: {named}", b"Base44-Api-Url: {other}"), DUPLICATE, servers=joined(REFUSED_URL)),
+    Variant("api url, twice, one empty", (b"Base44-Api-Url: {named}", b"Base44-Api-Url:"), DUPLICATE, servers=joined(REFUSED_URL)),
     # --- Base44-App-Id
     Variant("app id, none", (), "app_id_missing", without=("base44-app-id",)),
     app_id("empty", b"", "app_id_missing", None),
@@ -251,12 +284,14 @@ PLATFORM: Final = (
     app_id("a number sign", _APP + b"#a"),
     app_id("quotes", b'"' + _APP + b'"'),
     app_id("a semicolon", _APP + b";v=1"),
-    app_id("latin-1", _APP + b"\xe9"),
-    app_id("UTF-8", _APP + "日本".encode()),
+    app_id("latin-1", _APP + b"\xe9", servers={GRANIAN_EMPTIES: "app_id_missing"}),
+    app_id("UTF-8", _APP + "日本".encode(), servers={GRANIAN_EMPTIES: "app_id_missing"}),
     app_id("129 characters", b"a" * 129),
     app_id("a comma", _APP + b"," + _APP),
-    Variant("app id, twice the same", (b"Base44-App-Id: " + _APP,) * 2, DUPLICATE, "app-twice"),
-    Variant("app id, twice", (b"Base44-App-Id: " + _APP, b"Base44-App-Id: other"), DUPLICATE, "app-twice"),
+    Variant("app id, twice the same", (b"Base44-App-Id: " + _APP,) * 2, DUPLICATE, "app-twice",
+            servers=joined("app_id_mismatch")),
+    Variant("app id, twice", (b"Base44-App-Id: " + _APP, b"Base44-App-Id: other"), DUPLICATE, "app-twice",
+            servers=joined("app_id_mismatch")),
     # --- Base44-Service-Authorization
     Variant("service, none", (), NO_SERVICE, without=("base44-service-authorization",)),
     service("empty", b"", BAD_SERVICE),
@@ -272,25 +307,26 @@ PLATFORM: Final = (
     service("undefined", b"Bearer undefined", BAD_SERVICE, "odd-service"),
     service("latin-1", b"Bearer service\xe9", BAD_SERVICE, "odd-service"),
     service("a comma", b"Bearer service.token,x", BAD_SERVICE, "odd-service"),
-    service("8193 octets", b"Bearer " + b"x" * (8193 - 7), BAD_SERVICE, "odd-service"),
+    service("8193 octets", b"Bearer " + b"x" * (8193 - 7), BAD_SERVICE, "odd-service", servers=GUNICORN_LIMITS),
     service("all of b64token", b"Bearer a~b+c/d-_.e==", SENT),
     service("two in one", b"Bearer service.token, Bearer other", BAD_SERVICE),
-    Variant("service, twice", (b"Base44-Service-Authorization: Bearer service.token",) * 2, DUPLICATE),
+    Variant("service, twice", (b"Base44-Service-Authorization: Bearer service.token",) * 2, DUPLICATE,
+            servers=joined(BAD_SERVICE)),
     # --- Base44-State
     state("usual", b"opaque=="),
     state("empty", b""),
     state("blanks", b"  \t"),
-    state("JSON", b'{"a": ["b", 1]}'),
+    state("JSON", b'{"a": ["b", 1]}', SENT, "state-comma", servers=joined(DUPLICATE)),
     state("odd characters", b"!\"#$%&'()*+-./:;<=>?@[\\]^_`{|}~"),
     state("blanks inside", b"a  b"),
     state("blanks around", b" \t a \t"),
-    state("a comma", b"a,b"),
-    state("a comma and a blank", b"a, b"),
+    state("a comma", b"a,b", SENT, "state-comma", servers=joined(DUPLICATE)),
+    state("a comma and a blank", b"a, b", SENT, "state-comma", servers=joined(DUPLICATE)),
     state("a tab inside", b"a\tb", "bad_state", "state-characters"),
-    state("latin-1", b"caf\xe9", "bad_state", "state-characters"),
-    state("UTF-8", "日本".encode(), "bad_state", "state-characters"),
-    state("octet 80", b"a\x80", "bad_state", "state-characters"),
-    state("octet 01", b"a\x01", SERVER),
+    state("latin-1", b"caf\xe9", "bad_state", "state-characters", servers={GRANIAN_EMPTIES: SENT}),
+    state("UTF-8", "日本".encode(), "bad_state", "state-characters", servers={GRANIAN_EMPTIES: SENT}),
+    state("octet 80", b"a\x80", "bad_state", "state-characters", servers={GRANIAN_EMPTIES: SENT}),
+    state("octet 01", b"a\x01", SERVER, "control-characters", servers={"h11": "bad_state", "hypercorn": "bad_state"}),
     state("4000 octets", b"s" * 4000),
     Variant("state, twice the same", (b"Base44-State: a",) * 2, DUPLICATE, "state-twice"),
     Variant("state, twice", (b"Base44-State: a", b"base44-state: b"), DUPLICATE, "state-twice"),
@@ -314,10 +350,14 @@ PLATFORM: Final = (
     Variant("app url", (b"X-Base44-App-Url: https://app.example",), SENT),
     Variant("X-App-Id", (b"X-App-Id: other",), SENT),
     # --- underscores
-    Variant("underscores, app id beside", (b"Base44_App_Id: other",), SENT),
-    Variant("underscores, app id", (b"Base44_App_Id: " + _APP,), "app_id_missing", without=("base44-app-id",)),
-    Variant("underscores, api url beside", (b"Base44_Api_Url: {other}",), SENT),
-    Variant("underscores, service beside", (b"Base44_Service_Authorization: Bearer other",), SENT),
-    Variant("underscores, state", (b"Base44_State: s",), SENT),
-    Variant("underscores, env", (b"X_Data_Env: dev",), SENT),
+    Variant("underscores, app id beside", (b"Base44_App_Id: other",), SENT,
+            servers={GRANIAN_UNDERSCORES: "app_id_mismatch"}),
+    Variant("underscores, app id", (b"Base44_App_Id: " + _APP,), "app_id_missing",
+            without=("base44-app-id",), servers={GRANIAN_UNDERSCORES: SENT}),
+    Variant("underscores, api url beside", (b"Base44_Api_Url: {other}",), SENT,
+            servers={GRANIAN_UNDERSCORES: REFUSED_URL}),
+    Variant("underscores, service beside", (b"Base44_Service_Authorization: Bearer other",), SENT,
+            servers={GRANIAN_UNDERSCORES: OTHERWISE}),
+    Variant("underscores, state", (b"Base44_State: s",), SENT, servers={GRANIAN_UNDERSCORES: OTHERWISE}),
+    Variant("underscores, env", (b"X_Data_Env: dev",), SENT, servers={GRANIAN_UNDERSCORES: OTHERWISE}),
 )  # fmt: skip

@@ -40,6 +40,8 @@ from tests.reference.variants import (
 )
 from tests.serving import ROOT, free_port, started
 
+# With `--dist loadgroup` all in one worker: the servers are started once.
+pytestmark = pytest.mark.xdist_group("reference")
 REFERENCE = Path(__file__).parent
 VARIANTS = [*AUTHORIZATION, *PLATFORM]
 CALLS = {"me": ("client", "user", []), "connect": ("user", "connect_app_user", ["x"]),

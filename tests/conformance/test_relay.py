@@ -137,6 +137,7 @@ def test_the_view_still_has_the_body(driver: Driver, relayed: Headers) -> None:
 
 def test_rotation(make: Any, relayed: Headers) -> None:
     driver = make(relay_keys={"k1": SECRET, "k2": "y" * 32})
+    assert driver.request("POST", "/idle", []).status_code == 200  # it has started
     path = f"{driver.path}/run"
     assert send(driver, sign(relayed, path=path)).status_code == 200
     assert send(driver, sign(relayed, path=path, key="k2", secret="y" * 32)).status_code == 200

@@ -190,7 +190,7 @@ async def app_user_connection(io: IO, context: Context, connector_id: str) -> Co
 
 
 def _limiter(context: Context) -> Limiter:
-    """Where the request's calls queue: of visitors whom nobody has verified there can be any number."""
+    """Where the request's calls queue: of tokens that nobody has verified there can be any number."""
     identity, caller = context.engine.identity, context.caller
-    trusted = not caller.is_visitor or (caller.token is not None and identity.known.was_verified(caller))
+    trusted = caller.token is None or not caller.is_visitor or identity.known.was_verified(caller)
     return identity.platform.limiter if trusted else identity.platform.unverified

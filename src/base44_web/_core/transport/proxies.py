@@ -42,6 +42,7 @@ def _proxy_for(origin: str) -> str | None:
     if found.scheme not in ("http", "https", "socks5", "socks5h") or not found.hostname:
         raise ConfigurationError(
             f"The environment's proxy for {parts.scheme} ({parts.scheme.upper()}_PROXY or ALL_PROXY) is no http, https "
-            "or socks5 address."
+            "or socks5 address.",
+            code="no_http_client",
         )
     return proxy

@@ -135,9 +135,8 @@ class Witness:
 
 
 @pytest.mark.parametrize("kind", ["blocking", "awaiting"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_loopback_is_never_asked_through_a_proxy(
-    emulator: Emulator, kind: str, host: str, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service token would go there in clear text."""
     witness = Witness()
@@ -145,12 +144,10 @@ def test_loopback_is_never_asked_through_a_proxy(
         monkeypatch.setenv(name, witness.url)
         monkeypatch.setenv(name.lower(), witness.url)
     with emulator.serve() as server:
-        settings = Settings(
-            app_id=emulator.app_id,
-            server_url=server.url.replace("127.0.0.1", host),
-            service_token=emulator.service_token,
-        )
-        assert connection_of(settings, kind).access_token == emulator.share_token("slack")
+        for host in ("127.0.0.1", "localhost"):
+            url = server.url.replace("127.0.0.1", host)
+            settings = Settings(app_id=emulator.app_id, server_url=url, service_token=emulator.service_token)
+            assert connection_of(settings, kind).access_token == emulator.share_token("slack")
     witness.close()
     assert witness.seen == []
 

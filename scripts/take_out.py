@@ -124,7 +124,6 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("H-3", "_core/identity/memory.py", "LRUCache(_MOST_BYTES, getsizeof=_size)", "LRUCache(_MOST)", f"{KNOWN} -k bounded_in_bytes"),
     ("H-3", "_core/identity/memory.py", "_small(outcome), self", "outcome, self", f"{KNOWN} -k bounded_in_bytes"),
     ("H-3", "_core/clock.py", "return max(time.time(), self.monotonic() + self._ahead)", "return time.time()", f"{KNOWN} -k put_back"),
-    ("H-3", "_core/identity/keys.py", "if expires is not None and expires + _LEEWAY < self._clock.time():", "if False:", f"{KNOWN} -k put_back"),
     ("H-3", "starlette/relay.py", "check.check_headers(", "(lambda incoming: None)(", f"{REL} -k before_a_body"),
     ("H-3", "flask/relay.py", "    check.check_headers(incoming)\n", "", f"{REL} -k before_a_body"),
     ("H-3", "django/relay.py", "    check.check_headers(incoming)\n", "", f"{REL} -k before_a_body"),

@@ -18,7 +18,7 @@ from base44_web._core.platform import perform
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import Headers, bearer
 from tests.drivers import CORE, FRAMEWORKS, Driver, changed, environment
-from tests.serving import eventually, free_port
+from tests.serving import PATIENCE, eventually, free_port
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = [
@@ -244,7 +244,7 @@ def redis(tmp_path: Path) -> Iterator[str]:
         yield url
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(PATIENCE)
 
 
 # --- browsers

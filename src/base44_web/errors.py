@@ -83,6 +83,12 @@ class Base44Error(Exception):
         copy.__dict__.update(self.__dict__)
         return copy
 
+    def small(self) -> Self:
+        """As `again`, without what the platform sent with it, which can be large: to be kept."""
+        copy = self.again()
+        copy.data, copy.message = None, str(self)
+        return copy
+
 
 def _one_line(message: str) -> str:
     line = " ".join("".join(character if character.isprintable() else " " for character in message[:1000]).split())

@@ -131,6 +131,8 @@ class _CalledGuard(type):
 
 
 class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
+    guards_app_users = True
+
     async def __call__(self, request: HTTPConnection) -> AppUser | Connection:
         """`Depends(AppUserRequired())`, as one is used to write it, is the same guard."""
         admission_of = cast(_Admission, self.dependency)

@@ -17,7 +17,7 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from base44_web.testing import _emulator as emulator_module
 from tests.conftest import CHROMIUM, OPTIONS
 from tests.npm import installed
-from tests.serving import app_environment, needs, serving
+from tests.serving import PATIENCE, app_environment, needs, serving
 
 SITES = {
     "starlette": ("uvicorn", "starlette-async"),
@@ -108,7 +108,7 @@ def new_user(site: Site, name: str) -> AppUser:
 def opened(browser: Any, **options: Any) -> Iterator[Any]:
     """A page in a context of its own; a script that throws fails the test."""
     context = browser.new_context(viewport={"width": 800, "height": 640}, **options)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(PATIENCE * 1000)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
     try:
@@ -133,7 +133,8 @@ def to_connect_page(page: Any, site: Site, user: AppUser) -> None:
 
 
 def settle(page: Any) -> None:
-    """Longer than the button is inert."""
+    """Longer than the button is inert, which begins as the script runs: on a busy machine after the page is there."""
+    page.wait_for_load_state()
     page.wait_for_timeout(600)
 
 

@@ -12,6 +12,7 @@ import pytest
 from base44_web.testing import CALENDAR_ID, WORKSPACE_ID, Emulator, Fault
 from tests.checks import Headers, bearer
 from tests.drivers import Driver
+from tests.serving import PATIENCE
 
 
 def test_shared_connection(driver: Driver, emulator: Emulator) -> None:
@@ -42,7 +43,7 @@ def test_connect_consent_and_disconnect(driver: Driver, emulator: Emulator, plat
     assert before.error == "NotConnectedError"
     url = driver.call("user", "connect_app_user", "calendar", headers=adas).result
     assert url.startswith(f"{platform}/provider/consent?state=")
-    page = httpx2.post(url, data={"answer": "approve"}, follow_redirects=True)
+    page = httpx2.post(url, data={"answer": "approve"}, follow_redirects=True, timeout=PATIENCE)
     assert "Connected" in page.text
     assert page.url.path == "/api/external-auth/callback"
     connected = driver.call("service", "get_current_app_user_connection", "calendar", headers=adas)

@@ -22,6 +22,7 @@ from tests.checks import (
 )
 from tests.drivers import CORE, ONE_EACH, Driver
 
+pytest.importorskip("cryptography")  # for the session
 pytestmark = pytest.mark.drivers(*CORE, *ONE_EACH)
 ONE, TWO = "one.example", "two.example"
 

@@ -20,6 +20,7 @@ from tests.checks import bearer as bearer_of
 from tests.conftest import Clock
 from tests.drivers import CORE, ONE_EACH, Driver
 
+pytest.importorskip("cryptography")  # for the session
 pytestmark = pytest.mark.drivers(*CORE, *ONE_EACH)
 CookieOf = Callable[[AppUser], Headers]
 

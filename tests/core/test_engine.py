@@ -92,7 +92,7 @@ def test_event_loops_and_threads_at_the_same_time(server: Any, settings: Setting
     with ThreadPoolExecutor(16) as pool:
         futures = [pool.submit(asyncio.run, main()) for _ in range(4)] + [pool.submit(blocking) for _ in range(50)]
         for future in futures:
-            future.result(30)
+            future.result(PATIENCE)
     assert len(tokens) == 1
     base44.sync.close()
     assert settled(server, 0)
@@ -259,30 +259,46 @@ def test_a_given_client_is_refused_after_a_fork(
     assert (done.returncode, done.stdout) == (0, "ok\n"), done.stderr
 
 
-def test_a_fork_while_another_thread_is_inside(settings: Settings, emulator: Emulator) -> None:
+def test_a_fork_while_another_thread_is_inside(emulator: Emulator) -> None:
     """The child cannot close what a lost thread may hold locked; it starts afresh all the same."""
-    from base44_web._core.engine.engine import Engine
-    from base44_web.testing import Fault
-
-    engine = Engine(settings)
     from base44_web._core.engine.context import Context
+    from base44_web._core.engine.engine import Engine
     from base44_web._core.incoming.caller import configured_caller
 
+    inside, let_go = threading.Event(), threading.Event()
+    closed: list[object] = []
+
+    class Transport:
+        inner = emulator.transport.open()
+
+        def send(self, request: Any, **options: Any) -> Any:
+            if not inside.is_set():
+                inside.set()
+                assert let_go.wait(PATIENCE)
+            return self.inner.send(request, **options)
+
+        def close(self) -> None:
+            closed.append(self)
+
+    class Factory:
+        open = open_async = Transport
+
+    settings = Settings(app_id=emulator.app_id, service_token=emulator.service_token, timeout=600)
+    engine = Engine(settings, Factory())  # type: ignore[arg-type]
     base44 = Base44._for(Context(engine, configured_caller(settings, None)))
-    emulator.fault(Fault(delay=2))
-    inside = threading.Thread(target=base44.as_service_role.connectors.get_connection, args=["slack"])
-    inside.start()
-    while not emulator.requests:
-        time.sleep(0.01)
+    thread = threading.Thread(target=base44.as_service_role.connectors.get_connection, args=["slack"])
+    thread.start()
+    assert inside.wait(PATIENCE)
     held = engine.platform.pools.blocking._transport
     engine._after_fork()
     assert engine.platform.pools.blocking._transport is None
     assert engine.platform.pools.blocking._inherited == [held]
     assert base44.as_service_role.connectors.get_connection("slack").access_token
-    inside.join(10)
+    let_go.set()
+    thread.join(PATIENCE)
     engine.close()
-    assert held is not None
-    held.close()
+    assert held not in closed
+    assert len(closed) == 1
 
 
 @pytest.mark.parametrize("library", ["httpx2", "httpx"])
@@ -337,7 +353,7 @@ def test_in_process_transport_and_its_faults(emulator: Emulator) -> None:
     from base44_web import InvalidResponseError, RequestFailedError, RequestTimeoutError
     from base44_web.testing import Fault
 
-    settings = Settings(app_id=emulator.app_id, service_token=emulator.service_token, timeout=0.2)
+    settings = Settings(app_id=emulator.app_id, service_token=emulator.service_token, timeout=60)
     faults = [
         (Fault(delay=5), RequestTimeoutError), (Fault(drip=1), RequestTimeoutError),
         (Fault(drop="before"), RequestFailedError), (Fault(raw=b"x"), RequestFailedError),
@@ -345,8 +361,9 @@ def test_in_process_transport_and_its_faults(emulator: Emulator) -> None:
     ]  # fmt: skip
 
     async def main() -> None:
-        async with AsyncBase44(settings=settings, transport=emulator.transport) as base44:
-            for fault, error in faults:
+        for fault, error in faults:
+            hasty = changed(settings, timeout=0.2 if error is RequestTimeoutError else 60)
+            async with AsyncBase44(settings=hasty, transport=emulator.transport) as base44:
                 emulator.fault(fault, times=2)
                 with pytest.raises(error):
                     await base44.as_service_role.connectors.get_connection("slack")

@@ -45,7 +45,8 @@ if os.environ.get("TEST_HTTP_LIBRARY") == "httpx":
 
 def call(way: str, settings: Settings) -> Base44Error | None:
     kind, _, library = way.partition("-")
-    transport = None
+    transport = HttpxTransports()
+    transport._tls_context()  # which takes its time on a busy machine, from that of the first call
     if library:
         lib = pytest.importorskip(library)
         transport = HttpxTransports(client=lib.Client, async_client=lib.AsyncClient)
@@ -261,8 +262,13 @@ def test_what_a_backend_of_httpcore_must_have(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_name_that_nobody_knows(monkeypatch: pytest.MonkeyPatch) -> None:
     """The backend reports it as it always does."""
+
+    def unknown(*args: Any, **options: Any) -> Any:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
     monkeypatch.setenv("NO_PROXY", "*")
-    settings = Settings(app_id="a", server_url="https://nowhere.invalid", service_token="t")
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    settings = Settings(app_id="a", server_url="https://nowhere.example", service_token="t")
     with Base44(settings=settings) as base44, pytest.raises(Base44Error) as caught:
         base44.as_service_role.connectors.get_connection("slack")
     assert caught.value.code == "connect_failed"

@@ -74,7 +74,7 @@ def test_one_call_for_all_who_ask_at_the_same_time(settings: Settings, emulator:
     for each in threads:
         each.start()
     for each in threads:
-        each.join(20)
+        each.join(PATIENCE)
     assert {user and user.email for user in users} == {"ada@test.example"}
     assert len(users) == 20 + 3 * count
     assert calls(emulator, "/User/me") == 1

@@ -16,7 +16,7 @@ import pytest
 
 from base44_web import AsyncBase44, Base44, Base44Error, ConfigurationError, Connection, HttpxTransports, Settings
 from base44_web._core.platform.io import run
-from base44_web._core.transport.httpcore_pool import proxy_for
+from base44_web._core.transport.proxies import Proxies
 from base44_web.testing import Emulator
 from tests.checks import bearer
 from tests.drivers import make_app
@@ -49,14 +49,14 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_which_proxy(variables: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert proxy_for(urlsplit(url)) == proxy
+    assert Proxies().of(url) == proxy
 
 
 @pytest.mark.parametrize("value", ["ftp://proxy:1", "http://", "https://"])
 def test_a_proxy_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", value)
     with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY"):
-        proxy_for(urlsplit("https://base44.app/"))
+        Proxies().of("https://base44.app/")
     with Base44(app_id="a", service_token="s") as base44, pytest.raises(ConfigurationError):
         base44.as_service_role.connectors.get_connection("slack")
 

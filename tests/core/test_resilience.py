@@ -38,6 +38,7 @@ from tests.checks import (
 )
 from tests.conftest import Clock
 from tests.drivers import changed, make_app
+from tests.serving import PATIENCE
 from tests.transports import Held, Scripted
 
 
@@ -191,7 +192,7 @@ def tls(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     thread.start()
     yield f"https://localhost:{server.server_port}", pem
     server.shutdown()
-    thread.join(10)
+    thread.join(PATIENCE)
     server.server_close()
 
 

@@ -27,6 +27,7 @@ from base44_web._core.incoming.caller import Caller
 from base44_web._core.incoming.request import Incoming
 from base44_web._core.transport.message import PlatformRequest, PlatformResponse
 from base44_web.testing import CALENDAR_ID, Emulator
+from tests.serving import PATIENCE
 
 CANARY = "c4n4ry.token.value"
 
@@ -106,8 +107,8 @@ def test_a_connection_is_auth(emulator: Emulator, platform: str, library: str) -
     token = emulator.connect(emulator.add_user("ada@test.example", events=["lunch"]), CALENDAR_ID)
     connection = Connection(Secret(token), None, "googlecalendar")
     url = f"{platform}/provider/calendar/v3/calendars/primary/events"
-    assert lib.get(url, auth=connection).json()["items"][0]["summary"] == "lunch"
-    assert lib.get(url).status_code == 401
+    assert lib.get(url, auth=connection, timeout=PATIENCE).json()["items"][0]["summary"] == "lunch"
+    assert lib.get(url, timeout=PATIENCE).status_code == 401
 
 
 def test_errors_survive_pickling() -> None:

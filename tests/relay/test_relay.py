@@ -55,7 +55,7 @@ def relay_at(request: pytest.FixtureRequest) -> Iterator[Any]:
         assert process.stdin is not None
         assert process.stdout is not None
         process.stdin.close()
-        process.wait(10)
+        process.wait(PATIENCE)
         process.stdout.close()
 
 
@@ -86,7 +86,7 @@ def test_the_relay(
             for path in ("/..%2f..%2fidle", "/%2e%2e/x", "/a%5c..%5cb", "/%ff"):
                 assert client.get(path, headers=relayed).status_code == 404
         # Straight to the server, nobody is believed.
-        assert httpx2.get(f"{url}{prefix}/me", headers=relayed).status_code == 400
+        assert httpx2.get(f"{url}{prefix}/me", headers=relayed, timeout=PATIENCE).status_code == 400
 
 
 def test_the_relay_returns_no_cookies_and_follows_nothing(emulator: Emulator, platform: str, relay_at: Any) -> None:
@@ -100,19 +100,22 @@ def test_the_relay_returns_no_cookies_and_follows_nothing(emulator: Emulator, pl
     )
     relay = relay_at(platform)
     answer = httpx2.get(
-        f"{relay}/functions/relay/x", headers={"Connection": "x-private", "X-Private": "1", "X-Other": "2"}
+        f"{relay}/functions/relay/x",
+        headers={"Connection": "x-private", "X-Private": "1", "X-Other": "2"},
+        timeout=PATIENCE,
     )
     assert answer.status_code == 302
     assert answer.headers["location"] == "https://elsewhere.example/"
     assert "set-cookie" not in answer.headers
     assert emulator.requests[-1].header("x-private") is None
     assert emulator.requests[-1].header("x-other") == "2"
-    assert httpx2.get(f"{relay}/other/x").status_code == 404
+    assert httpx2.get(f"{relay}/other/x", timeout=PATIENCE).status_code == 404
 
 
 def test_the_relay_signs_what_the_client_calls_hop_by_hop(emulator: Emulator, platform: str, relay_at: Any) -> None:
     httpx2.get(
         f"{relay_at(platform)}/functions/relay/x",
         headers={"Connection": "authorization", "Authorization": "Bearer a.b.c"},
+        timeout=PATIENCE,
     )
     assert emulator.requests[-1].header("authorization") == "Bearer a.b.c"

@@ -19,28 +19,31 @@ from tests.serving import PATIENCE, free_port
 def test_the_emulator_command(tmp_path: Path) -> None:
     port = free_port()
     state = tmp_path / "state.db"
-    environments = []
-    for _ in range(2):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "base44_web.cli", "emulator", "--port", str(port), "--state", str(state)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        lines = []
-        for line in process.stdout:
-            lines.append(line.strip())
-            if line.startswith("Stop"):
-                break
-        exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export"))
-        answer = httpx2.get(
-            f"{exported['BASE44_SERVER_URL']}/api/apps/{exported['BASE44_APP_ID']}/external-auth/tokens/slack",
-            headers={"Authorization": f"Bearer {exported['BASE44_SERVICE_TOKEN']}"},
-        )
-        environments.append((exported, json.loads(answer.text)["access_token"]))
-        process.send_signal(signal.SIGINT)
-        process.stdout.close()
-        assert process.wait(PATIENCE) == 0
+    environments = [asked(port, state) for _ in range(2)]
     assert environments[0] == environments[1]
+
+
+def asked(port: int, state: Path) -> tuple[dict[str, str], str]:
+    """What the emulator says to export, and a token it gives; its state is kept in a file."""
+    command = [sys.executable, "-m", "base44_web.cli", "emulator", "--port", str(port), "--state", str(state)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            lines = []
+            for line in process.stdout:
+                lines.append(line.strip())
+                if line.startswith("Stop"):
+                    break
+            exported = dict(line.removeprefix("export ").split("=", 1) for line in lines if line.startswith("export"))
+            answer = httpx2.get(
+                f"{exported['BASE44_SERVER_URL']}/api/apps/{exported['BASE44_APP_ID']}/external-auth/tokens/slack",
+                headers={"Authorization": f"Bearer {exported['BASE44_SERVICE_TOKEN']}"},
+                timeout=PATIENCE,
+            )
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == 0
+        return exported, json.loads(answer.text)["access_token"]
 
 
 def test_a_port_that_is_taken() -> None:

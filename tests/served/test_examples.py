@@ -66,10 +66,14 @@ def test_over_http(example: str, emulator: Emulator, ada: AppUser) -> None:
 
         started = site.post("/base44/connect/calendar", headers=headers | {"Accept": "application/json"})
         url = started.json()["redirect_url"]
-        assert "Not connected" in httpx2.post(url, data={"answer": "refuse"}, follow_redirects=True).text
+        assert (
+            "Not connected" in httpx2.post(url, data={"answer": "refuse"}, follow_redirects=True, timeout=PATIENCE).text
+        )
         started = site.post("/base44/connect/calendar", headers=headers | {"Accept": "text/html"})
         assert started.status_code == 303
-        done = httpx2.post(started.headers["location"], data={"answer": "approve"}, follow_redirects=True)
+        done = httpx2.post(
+            started.headers["location"], data={"answer": "approve"}, follow_redirects=True, timeout=PATIENCE
+        )
         assert "<h1>Connected</h1>" in done.text
         # The platform is asked once a second.
         connected = {"connected": True}

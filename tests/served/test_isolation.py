@@ -25,10 +25,10 @@ from base44_web._core.incoming.read import read_caller
 from base44_web.testing import CALENDAR_ID
 from tests.apps.calls import encode_call
 from tests.drivers import ONE_EACH, Driver
-from tests.serving import ROOT
+from tests.serving import PATIENCE, ROOT
 
 THREADS = 4
-REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "2000"))
+REQUESTS = int(os.environ.get("ISOLATION_REQUESTS", "1200"))
 
 
 class Platform:
@@ -161,7 +161,7 @@ def test_a_shared_client_would_be_caught(driver_name: str, crowd: Platform, monk
 
 def test_a_cookie_sent_back_would_be_caught(crowd: Platform) -> None:
     """A plain client that users share sends the cookie, and the platform's record says so."""
-    with httpx2.Client(base_url=crowd.settings.server_url) as client:
+    with httpx2.Client(base_url=crowd.settings.server_url, timeout=PATIENCE) as client:
         for _ in range(2):
             client.get("/api/apps/x/entities/User/me")
     assert crowd.seen()["cookies"] == 1

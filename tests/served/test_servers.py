@@ -143,7 +143,10 @@ def test_refusals_have_the_headers_of_cors(
     environment = app_environment(emulator, platform, driver) | {"TEST_CORS_ORIGIN": "https://app.example"}
     prefix = f"/{driver.rpartition('-')[2]}" if driver.startswith("django") else ""
     call = encode_call("user", "connect_app_user", ("calendar",), {})
-    with serving(server, environment, tmp_path / "output") as (url, _), httpx2.Client(base_url=url) as client:
+    with (
+        serving(server, environment, tmp_path / "output") as (url, _),
+        httpx2.Client(base_url=url, timeout=PATIENCE) as client,
+    ):
         for path in ("/guarded", "/escape"):
             answer = client.post(prefix + path, headers=[("origin", "https://app.example"), *call])
             assert answer.status_code == 401

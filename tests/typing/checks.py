@@ -1,11 +1,11 @@
-"""What a type checker must see in users' code. Checked by mypy and pyright, never run."""
+"""What a type checker must see in users' code. Checked by four type checkers, never run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import assert_type
 
-from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Connection, Secret
+from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Connection, Secret, Settings
 from base44_web.django import HttpRequest
 from base44_web.django import get_base44 as django_base44
 from base44_web.fastapi import Base44Client, SyncBase44Client
@@ -39,10 +39,17 @@ def django(request: HttpRequest) -> None:
     assert_type(request.base44.aio, AsyncBase44)
     response = request.base44.as_service_role.connectors.call_api("x", path="/2/tweets", method="POST", body={})
     assert_type(response, ApiResponse)
-    request.base44.as_service_role.connectors.call_api("x", path="/", method="TRACE")  # type: ignore[arg-type]
 
 
 def flask() -> None:
     assert_type(flask_request.base44, Base44)
     assert_type(current_base44, Base44)
     assert_type(flask_request.base44.connectors.disconnect_app_user("calendar"), None)
+
+
+def settings() -> None:
+    given = Settings(app_id="a", service_token="t", app_user_connectors={"calendar": "69e6"}, timeout=5)
+    assert_type(given.app_id, str | None)
+    assert_type(given.service_token, Secret | None)
+    assert_type(given.timeout, float)
+    assert_type(given.allowed_origins, tuple[str, ...])

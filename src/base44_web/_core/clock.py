@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
+
+logger = logging.getLogger("base44_web")
 
 
 class Clock:
@@ -16,6 +19,15 @@ class Clock:
         self.monotonic = time.monotonic
         self.time = self._time
         self._ahead = time.time() - time.monotonic()
+        self._told = False
 
     def _time(self) -> float:
-        return max(time.time(), self.monotonic() + self._ahead)
+        wall, since_start = time.time(), self.monotonic() + self._ahead
+        if since_start - wall > 60 and not self._told:
+            self._told = True
+            logger.error(
+                "The machine's clock was put back by %d seconds since the start: tokens are judged by the time since "
+                "then. Restart the server if the clock was wrong before.",
+                since_start - wall,
+            )
+        return max(wall, since_start)

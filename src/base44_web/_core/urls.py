@@ -81,7 +81,11 @@ def as_browsers_read(url: str) -> str:
         return url
     try:
         parts = urlsplit(url)
-        host = (parts.hostname or "").encode("idna").decode("ascii")
+        host = parts.hostname or ""
+        if not host.isascii():
+            import idna  # of httpx2; Python's own codec knows IDNA 2003 alone, which leads to other hosts
+
+            host = idna.encode(host, uts46=True, transitional=False).decode("ascii")
         port = f":{parts.port}" if parts.port else ""
     except (ValueError, UnicodeError):
         return url

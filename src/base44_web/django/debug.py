@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from django.conf import settings as django_settings
 from django.views.debug import SafeExceptionReporterFilter
+
+from .._core.engine.engine import _engines
 
 
 class Base44ReporterFilter(SafeExceptionReporterFilter):
@@ -26,12 +26,6 @@ class Base44ReporterFilter(SafeExceptionReporterFilter):
 
     def cleanse_setting(self, key: Any, value: Any) -> Any:
         """Hide a value by its name: also the cookie that holds the token, whatever it is called."""
-        if isinstance(key, str) and key == _token_cookie():
+        if isinstance(key, str) and key in {engine.settings.cookie_name for engine in list(_engines)}:
             return self.cleansed_substitute
         return super().cleanse_setting(key, value)
-
-
-def _token_cookie() -> str:
-    given: object = getattr(django_settings, "BASE44", {})
-    name = cast(Mapping[str, object], given).get("COOKIE_NAME") if isinstance(given, Mapping) else None
-    return name if isinstance(name, str) else "base44_access_token"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -19,7 +18,7 @@ from .._core.fields import framework_keys
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
 from .relay import check_signature
-from .replies import answer, finish, is_bare_500
+from .replies import answer, finish, is_bare_500, look_at
 from .replies import response as to_response
 from .request import ENGINE, INCOMING, HeldEngine, full_path, incoming_of, strip_platform_headers
 
@@ -61,6 +60,7 @@ class Base44Middleware:
             raise DjangoConfigurationError(problem)
         if self._is_async:
             markcoroutinefunction(self)
+            self.process_view = self._process_view_awaiting  # type: ignore[method-assign]
         only = self._engines.only
         # With one app, and no headers to look at, each request gets this, and no more is done.
         self._held = None if only is None or only.settings.platform_headers != "ignore" else HeldEngine(only)
@@ -73,7 +73,8 @@ class Base44Middleware:
 
     async def _awaited(self, request: DjangoHttpRequest) -> HttpResponseBase:
         examines = self._held is None
-        refused = await asyncio.to_thread(self._prepare, request) if examines else self._prepare(request)
+        # In Django's own thread for the request: what a resolver asks the database there is closed with it.
+        refused = await sync_to_async(self._prepare)(request) if examines else self._prepare(request)
         if refused is not None:
             return refused
         response: HttpResponseBase = await self.get_response(request)
@@ -102,6 +103,17 @@ class Base44Middleware:
         except Base44Error as error:
             return to_response(early_reply(error), request)
         return None
+
+    def process_view(
+        self, request: DjangoHttpRequest, view: Any, args: object, kwargs: object
+    ) -> HttpResponse | Awaitable[HttpResponse | None] | None:
+        """Refuse a view whose guard was left out, before it runs."""
+        return look_at(view, request)
+
+    async def _process_view_awaiting(
+        self, request: DjangoHttpRequest, view: Any, args: object, kwargs: object
+    ) -> HttpResponse | None:
+        return look_at(view, request)
 
     def process_exception(self, request: DjangoHttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer the visitor for an error about them that a view let escape. The app's own errors stay its own."""

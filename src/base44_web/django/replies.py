@@ -4,32 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import weakref
+import sys
 from dataclasses import dataclass
 from typing import Any, Final
 
 from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.exceptions import TemplateDoesNotExist
 from django.template.loader import get_template
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .._core.config import Settings
-from .._core.guards.startup import find_bare, left_out
+from .._core.guards.startup import find_bare, left_out, parts_of
 from .._core.replies.html import render
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
-from .._core.replies.reply import Reply, with_vary
+from .._core.replies.reply import Reply, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error
-from .request import context_of, full_path, seen_context
+from .request import ESCAPED, context_of, full_path, seen_context
 
 logger = logging.getLogger("base44_web")
 
 FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
 """Packages whose objects may have a view within."""
 
-# Views that were looked at. Weakly: some are made anew for each request.
-_guarded_or_free: weakref.WeakSet[Any] = weakref.WeakSet()
+_looked_at: set[Any] = set()
+_MOST: Final = 10_000  # views; some apps make them anew for each request
 
 
 def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
@@ -45,31 +46,57 @@ def answer(error: BaseException, request: HttpRequest) -> HttpResponse | None:
     return None if reply is None else response(reply, request)
 
 
+def note_escaped(sender: object, request: HttpRequest | None = None, **more: object) -> None:
+    """Note an error that became a 500: in the project's own middleware Django asks nobody else."""
+    error = sys.exc_info()[1]
+    if request is not None and error is not None and about_visitor(error) is not None:
+        request.__dict__[ESCAPED] = error
+
+
+got_request_exception.connect(note_escaped)
+
+
 def is_bare_500(request: HttpRequest, answered: HttpResponseBase) -> bool:
-    """Whether the app, or an extension, made a 500 of an error about this visitor."""
-    context = seen_context(request)
-    return answered.status_code == 500 and context is not None and context.visitor_error is not None
+    """Whether the project's middleware let an error about this visitor escape."""
+    return ESCAPED in request.__dict__ and answered.status_code == 500
 
 
 def finish(request: HttpRequest, answered: HttpResponseBase) -> HttpResponseBase:
-    """A view's answer, as it leaves: refused where its guard was left out, and caches told what it depends on."""
-    match = request.resolver_match
-    if match is not None and match.func not in _guarded_or_free:
-        bare = find_bare(match.func, FRAMEWORKS)
-        if bare is not None:
-            error = left_out(bare)
-            logger.error("%s", error)
-            return response(early_reply(error), request)
-        with contextlib.suppress(TypeError):  # what can be neither hashed nor held weakly is looked at each time
-            _guarded_or_free.add(match.func)
+    """An answer, as it leaves: caches are told what it depends on."""
+    if is_bare_500(request, answered):
+        answered = answer(request.__dict__[ESCAPED], request) or answered
     context = seen_context(request)
-    if context is None:
-        return answered
-    if is_bare_500(request, answered) and context.visitor_error is not None:
-        answered = answer(context.visitor_error, request) or answered
-    if context.was_read:
+    if context is not None and context.was_read:
         answered.headers["Vary"] = with_vary(answered.headers.get("Vary"))
-        answered.headers.setdefault("Cache-Control", "private")
+        answered.headers["Cache-Control"] = with_private(answered.headers.get("Cache-Control"))
+    return answered
+
+
+def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
+    """Look at a view before it runs for the first time: the answer, where its guard was left out."""
+    with contextlib.suppress(TypeError):  # it has no hash
+        if view in _looked_at:
+            return None
+    bare = find_bare(view, FRAMEWORKS)
+    if bare is not None:
+        error = left_out(bare)
+        logger.error("%s", error)
+        return response(early_reply(error), request)
+    for each in parts_of(view, FRAMEWORKS):
+        if type(each).__name__ == "NinjaAPI" and Base44Error not in each._exception_handlers:
+            # With DEBUG it makes a 500 of whatever it has no handler for.
+            each.add_exception_handler(Base44Error, _answer_ninja)
+    if len(_looked_at) >= _MOST:
+        _looked_at.clear()
+    with contextlib.suppress(TypeError):
+        _looked_at.add(view)
+    return None
+
+
+def _answer_ninja(request: HttpRequest, error: Exception) -> HttpResponse:
+    answered = answer(error, request)
+    if answered is None:
+        raise error  # the app's own
     return answered
 
 

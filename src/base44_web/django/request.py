@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, final
+from typing import TYPE_CHECKING, Final, final
 
 from django.core.exceptions import DisallowedHost
 from django.core.handlers.asgi import ASGIRequest
@@ -17,7 +17,8 @@ from .._core.platform.io import AWAITING, IN_THREADS
 from ..errors import MiddlewareMissingError
 
 ENGINE, INCOMING = "_base44_engine", "_base44_incoming"
-_CONTEXT, _CLIENT = "_base44_context", "_base44_client"
+_SEEN, _MAY_CACHE = "_base44_seen", "_base44_may_cache"
+ESCAPED: Final = "_base44_escaped"
 
 
 @final
@@ -36,6 +37,20 @@ class HeldEngine:
 _NOBODYS = HeldEngine()
 
 
+@final
+class _Seen:
+    """What a request was asked for, its context and its client; left out of a pickle as `HeldEngine` is."""
+
+    __slots__ = ("client", "context")
+
+    def __init__(self, context: Context | None = None) -> None:
+        self.context = context
+        self.client: Base44 | None = None
+
+    def __reduce__(self) -> tuple[type[_Seen], tuple[()]]:
+        return _Seen, ()
+
+
 class HttpRequest(DjangoHttpRequest):
     """Django's request, as the middleware leaves it; for annotations."""
 
@@ -51,18 +66,19 @@ def get_base44(request: DjangoHttpRequest) -> Base44:
         MiddlewareMissingError: the middleware is not installed, or comes later than what asks.
     """
     # The Django REST framework's requests have Django's own in them.
-    attributes = getattr(request, "_request", request).__dict__
-    client: Base44 | None = attributes.get(_CLIENT)
-    if client is None:
-        client = attributes[_CLIENT] = Base44._for(context_of(request))
-    return client
+    request = getattr(request, "_request", request)
+    context = context_of(request)
+    seen: _Seen = request.__dict__[_SEEN]
+    if seen.client is None:
+        seen.client = Base44._for(context)
+    return seen.client
 
 
 def context_of(request: DjangoHttpRequest) -> Context:
     """The context of a request. Raises as `get_base44`."""
     request = getattr(request, "_request", request)
     attributes = request.__dict__
-    context: Context | None = attributes.get(_CONTEXT)
+    context = seen_context(request)
     if context is None:
         engine = attributes.get(ENGINE, _NOBODYS).engine
         if engine is None:
@@ -73,16 +89,15 @@ def context_of(request: DjangoHttpRequest) -> Context:
         incoming = attributes.get(INCOMING) or incoming_of(request)
         # Under WSGI an async view's event loop ends with the request.
         awaiting = AWAITING if isinstance(request, ASGIRequest) else IN_THREADS
-        context = attributes[_CONTEXT] = Context(engine, incoming, awaiting=awaiting)
-    # Django's caches store what is made from here on for nobody: they look at this as the view ends.
-    attributes["_cache_update_cache"] = False
+        context = Context(engine, incoming, awaiting=awaiting)
+        attributes[_SEEN] = _Seen(context)
     return context
 
 
 def seen_context(request: DjangoHttpRequest) -> Context | None:
     """The context of a request, if somebody has asked for it."""
-    context: Context | None = request.__dict__.get(_CONTEXT)
-    return context
+    seen: _Seen | None = request.__dict__.get(_SEEN)
+    return None if seen is None else seen.context
 
 
 def full_path(request: DjangoHttpRequest) -> str:
@@ -118,5 +133,22 @@ def strip_platform_headers(request: DjangoHttpRequest) -> Incoming:
     return incoming
 
 
+def _may_cache(request: DjangoHttpRequest) -> bool:
+    """Whether Django's caches may store the answer: not if it can depend on who asks, whoever has set this when."""
+    context = seen_context(request)
+    if context is not None and context.was_read:
+        return False
+    try:
+        return bool(request.__dict__[_MAY_CACHE])
+    except KeyError:
+        raise AttributeError("_cache_update_cache") from None  # no cache of Django's is here
+
+
+def _set_may_cache(request: DjangoHttpRequest, value: bool) -> None:
+    request.__dict__[_MAY_CACHE] = value
+
+
 # One property for all requests: nothing is made on a request whose view does not ask for it.
 DjangoHttpRequest.base44 = property(get_base44)  # type: ignore[attr-defined]
+# Where Django's cache middleware notes it (undocumented: `tests/adapters/test_django.py` pins it).
+DjangoHttpRequest._cache_update_cache = property(_may_cache, _set_may_cache)  # type: ignore[attr-defined]

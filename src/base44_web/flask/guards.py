@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from flask import current_app
 from flask import request as flask_request
@@ -68,8 +68,8 @@ class _Flask:
         """A CORS preflight carries no credentials: it is answered, and the view does not run."""
         if flask_request.method != "OPTIONS" or "Access-Control-Request-Method" not in flask_request.headers:
             return None
-        if (getattr(view, "__globals__", {}).get("__name__") or "").startswith("flask_cors"):
-            return view(**(flask_request.view_args or {}))  # cross_origin, which answers it itself
+        if _answers_preflights(view):
+            return view(**(flask_request.view_args or {}))
         return current_app.make_default_options_response()
 
     def private(self, answer: Any) -> Any:
@@ -88,6 +88,18 @@ class _Flask:
 _FLASK = _Flask()
 
 
+def _package(view: Any) -> str:
+    name: object = getattr(view, "__globals__", {}).get("__name__")
+    return name.partition(".")[0] if isinstance(name, str) else ""
+
+
+def _answers_preflights(view: Any) -> bool:
+    """Whether this is flask-cors' `cross_origin`, and it answers OPTIONS itself, so that the view does not run."""
+    itself = "OPTIONS" in getattr(view, "required_methods", ()) and not getattr(view, "provide_automatic_options", True)
+    config = cast("dict[str, Any]", current_app.config)
+    return itself and _package(view) == "flask_cors" and bool(config.get("CORS_AUTOMATIC_OPTIONS", True))
+
+
 FRAMEWORKS: Final = ("flask", "flask_restful", "flask_restx")
 """Packages whose objects may have a view within."""
 
@@ -99,7 +111,7 @@ def check_caches(views: Iterable[Any]) -> None:
         ConfigurationError: a view is cached by Flask-Caching, and guarded below that.
     """
     for view in views:
-        if hasattr(view, "make_cache_key") and hasattr(view, CONNECTORS):
+        if _package(view) == "flask_caching" and hasattr(view, CONNECTORS):
             raise ConfigurationError(
                 f"The view {getattr(view, '__name__', view)!r} is guarded below its cache, which would give one user's "
                 "page to others: put the cache below the guard, with a key for each user, or leave it out."

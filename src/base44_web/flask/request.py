@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from flask import Flask, Response, after_this_request, current_app, has_request_context
+from flask import Flask, Response, after_this_request, got_request_exception, has_request_context
 from flask import Request as FlaskRequest
 from flask import request as flask_request
 from werkzeug.local import LocalProxy
@@ -16,10 +16,11 @@ from .._core.engine.engine import Engine
 from .._core.incoming.environ import read_environ, strip_environ
 from .._core.incoming.request import Incoming
 from .._core.platform.io import IN_THREADS
-from .._core.replies.reply import with_vary
-from ..errors import MiddlewareMissingError
+from .._core.replies.reply import with_private, with_vary
+from ..errors import Base44Error, MiddlewareMissingError
 
 ENGINE: Final = "base44_web.engine"
+ESCAPED: Final = "_base44_escaped"
 
 
 class Request(FlaskRequest):
@@ -101,23 +102,28 @@ class _WithBase44:
         return context
 
 
+def note_escaped(sender: Flask, exception: BaseException | None = None, **more: object) -> None:
+    """Note an error that became a 500: Flask-RESTful and RESTX handle errors themselves, and say so by this signal."""
+    if has_request_context() and isinstance(exception, Base44Error | BaseExceptionGroup):
+        vars(cast(Any, flask_request)._get_current_object())[ESCAPED] = exception
+
+
+got_request_exception.connect(note_escaped)
+
+
 def finish(context: Context, response: Response) -> Response:
     """A view's answer, as it leaves: caches are told what it depends on.
 
     Where an extension handles errors itself (Flask-RESTful, RESTX), its 500 for an error about the visitor is theirs.
     """
-    error = context.visitor_error
-    if (
-        error is not None
-        and response.status_code == 500
-        and "handle_user_exception" in cast(Any, current_app)._get_current_object().__dict__
-    ):
+    error = cast(dict[str, BaseException], vars(cast(Any, flask_request)._get_current_object())).get(ESCAPED)
+    if error is not None and response.status_code == 500:
         from .replies import escaped  # which stands on this module
 
         response = escaped(error) or response
     if context.was_read:
         response.headers["Vary"] = with_vary(response.headers.get("Vary"))
-        response.headers.setdefault("Cache-Control", "private")
+        response.headers["Cache-Control"] = with_private(response.headers.get("Cache-Control"))
     return response
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator
-from typing import Any, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -18,9 +18,9 @@ from .._core.engine.context import Context
 from .._core.guards.admit import admit
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
 from .._core.guards.startup import CONNECTORS, check_function, is_awaiting, left_out, mark
-from .._core.replies.reply import Reply, with_vary
+from .._core.replies.reply import Reply, with_private, with_vary
 from .._core.values import AppUser
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .replies import answer, deliver, refusal
 from .request import context_of
 
@@ -115,7 +115,7 @@ class _Starlette:
     def private(self, answer: Any) -> Any:
         # Here, and not only as it leaves the middleware: a cache within that may be.
         if isinstance(answer, Response):
-            answer.headers.setdefault("Cache-Control", "private")
+            answer.headers["Cache-Control"] = with_private(answer.headers.get("Cache-Control"))
             answer.headers["Vary"] = with_vary(answer.headers.get("Vary"))
         return answer
 
@@ -167,18 +167,27 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         if each is None or id(each) in seen:
             continue
         seen.add(id(each))
+        yield each  # an app can be what a guard was given, and its result thrown away
         if each is not app and _has_settings_of_its_own(each):
             continue
-        endpoint = getattr(each, "endpoint", None)
+        endpoint = _attribute(each, "endpoint")
         yield endpoint
+        _check_spelling(endpoint)
         if starting:  # later it is refused as it is copied
             _check_defaults(endpoint)
-        yield from _dependencies(getattr(each, "dependant", None))
-        for depends in getattr(getattr(each, "include_context", None), "dependencies", ()):
+        dependant = _attribute(each, "dependant")
+        yield from _dependencies(dependant)
+        _check_cache(endpoint, dependant)
+        for depends in getattr(_attribute(each, "include_context"), "dependencies", ()):
             yield getattr(depends, "dependency", None)
-        left += getattr(each, "routes", None) or ()
+        left += _attribute(each, "routes") or ()
         # What is within a mount, a middleware that wraps by hand, or a router that FastAPI includes.
-        left += [getattr(each, name, None) for name in ("app", "router", "original_router")]
+        left += [_attribute(each, name) for name in ("app", "router", "original_router")]
+
+
+def _attribute(thing: Any, name: str) -> Any:
+    # Only what is there: an object that makes attributes as they are asked for would have no end.
+    return None if inspect.getattr_static(thing, name, None) is None else getattr(thing, name, None)
 
 
 def _has_settings_of_its_own(app: Any) -> bool:
@@ -190,6 +199,37 @@ def _dependencies(dependant: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
         yield dependency.call
         yield from _dependencies(dependency)
+
+
+_CACHES: Final = ("fastapi_cache", "aiocache", "cashews")
+
+
+def _check_spelling(endpoint: Any) -> None:
+    """A guard without its parentheses, as a default or in an annotation; a cache above a view that knows its user."""
+    if not inspect.isroutine(endpoint):
+        return
+    values = (
+        [*(endpoint.__defaults__ or ()), *(endpoint.__kwdefaults__ or {}).values()]
+        if inspect.isfunction(endpoint)
+        else []
+    )
+    for annotation in getattr(endpoint, "__annotations__", {}).values():
+        values += getattr(annotation, "__metadata__", ())
+    if any(isinstance(each, type) and getattr(each, "guards_app_users", False) for each in values):
+        raise left_out(endpoint)
+
+
+def _check_cache(endpoint: Any, dependant: Any) -> None:
+    package = str(getattr(endpoint, "__globals__", {}).get("__name__", "")).partition(".")[0]
+    if package in _CACHES and any(hasattr(each, "scheme_name") or _is_ours(each) for each in _dependencies(dependant)):
+        raise ConfigurationError(
+            f"The endpoint {getattr(endpoint, '__name__', endpoint)!r} is below a cache of {package}, and depends on "
+            "its user: the cache would give one user's answer to others. Cache what is the same for all, in a function."
+        )
+
+
+def _is_ours(dependency: Any) -> bool:
+    return str(getattr(dependency, "__module__", "")).startswith("base44_web.")
 
 
 def _check_defaults(endpoint: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -65,14 +66,9 @@ class Base44Middleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         kind = scope["type"]
-        if kind == "http" or kind == "websocket":
-            await self._request(scope, receive, send)
-        elif kind == "lifespan":
-            await self._lifespan(scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
-
-    async def _request(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if kind != "http" and kind != "websocket":
+            await (self._lifespan if kind == "lifespan" else self.app)(scope, receive, send)
+            return
         if self._engines is None:
             raise ConfigurationError(self._error or "")
         if not self._checked:  # by the lifespan: some servers send none, and none reaches a mounted app
@@ -98,7 +94,7 @@ class Base44Middleware:
                 raise
             await deliver(early_reply(error), scope, receive, send)
             return
-        protocol = _take_subprotocol(engine.settings, scope) if scope["type"] == "websocket" else None
+        protocol = _take_subprotocol(engine.settings, scope) if kind == "websocket" else None
         sending = _sender(state, scope, send, protocol)
         try:
             await self.app(scope, receive, sending)
@@ -127,6 +123,8 @@ class Base44Middleware:
                     await anyio.to_thread.run_sync(engines.probe)
             except ConfigurationError as error:
                 problem = error.message
+            except TypeError as error:  # a guard without its parentheses
+                problem = str(error)
         if engines is None or problem is not None:
             await receive()
             await send({"type": "lifespan.startup.failed", "message": f"base44_web: {problem}"})
@@ -150,7 +148,8 @@ def _sender(state: ScopeState, scope: Scope, send: Send, protocol: str | None) -
     subprotocol is accepted with the other one: browsers want an answer.
     """
 
-    async def sending(message: Message) -> None:
+    # A plain function that gives what to await: half of what another coroutine for each message would cost.
+    def sending(message: Message) -> Awaitable[None]:
         kind = message["type"]
         if kind == "http.response.start":
             state.started = True
@@ -162,7 +161,7 @@ def _sender(state: ScopeState, scope: Scope, send: Send, protocol: str | None) -
             state.started = state.accepted = True
             if protocol is not None and message.get("subprotocol") is None:
                 message = {**message, "subprotocol": protocol}
-        await send(message)
+        return send(message)
 
     return sending
 

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from .._core.config import Settings
 from .._core.replies.html import render
 from .._core.replies.refuse import about_visitor, reply_to
-from .._core.replies.reply import Page, Reply, with_vary
+from .._core.replies.reply import Page, Reply, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error
 from .request import KEY, ExceptionHandlers, ScopeState, context_of
@@ -131,8 +131,12 @@ def escaped_reply(error: BaseException, connection: HTTPConnection) -> Reply | N
 
 def tell_caches(message: Message) -> None:
     """Tell caches that an answer (`http.response.start`) depends on who asks."""
+    raw = list(message.get("headers", ()))
+    if {b"vary", b"cache-control"}.isdisjoint(name.lower() for name, _ in raw):  # most often, and ten times as quick
+        message["headers"] = [*raw, (b"cache-control", b"private"), (b"vary", b"Authorization, Cookie")]
+        return
     headers = MutableHeaders(scope=message)
-    headers.setdefault("Cache-Control", "private")
+    headers["Cache-Control"] = with_private(headers.get("Cache-Control"))
     headers["Vary"] = with_vary(headers.get("Vary"))
 
 

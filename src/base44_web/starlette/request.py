@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
 from starlette.requests import HTTPConnection
 from starlette.requests import Request as StarletteRequest
@@ -162,6 +162,10 @@ class NestedScope(dict[str, Any]):
         """As a dictionary's."""
         for key, value in dict(*others, **more).items():
             self[key] = value
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
+        self.update(other)
+        return self
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """As a dictionary's."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, final
@@ -67,6 +69,17 @@ class SettingsResolver(Opaque):
             raise ConfigurationError("allowed_app_ids has something that is no app ID.")
 
 
+_all: weakref.WeakSet[Engines] = weakref.WeakSet()
+
+
+def _unlock() -> None:
+    for each in list(_all):
+        each._lock = threading.Lock()  # another thread may have held it
+
+
+os.register_at_fork(after_in_child=_unlock)
+
+
 @final
 class Engines(Opaque):
     """The engine of each app, made when it is first needed.
@@ -80,7 +93,7 @@ class Engines(Opaque):
         only: the engine, where there is one app.
     """
 
-    __slots__ = ("_lock", "_made", "_resolver", "_transport", "_wsgi", "only")
+    __slots__ = ("__weakref__", "_lock", "_made", "_resolver", "_transport", "_wsgi", "only")
 
     def __init__(
         self,
@@ -95,6 +108,7 @@ class Engines(Opaque):
         self.only = self._make(source) if isinstance(source, Settings) else None
         self._made: LRUCache[Settings, Engine] = LRUCache(_MOST)
         self._lock = threading.Lock()
+        _all.add(self)
 
     def probe(self) -> None:
         """Use what the only app needs once, as the server starts. It waits: not on an event loop.

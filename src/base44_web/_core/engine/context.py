@@ -44,7 +44,6 @@ class Context(Opaque):
 
     Attributes:
         was_read: whether somebody asked who is calling: then no cache may give the answer to others.
-        visitor_error: the last error about the visitor, if there was one.
     """
 
     __slots__ = (
@@ -54,7 +53,6 @@ class Context(Opaque):
         "awaiting",
         "engine",
         "owns_engine",
-        "visitor_error",
         "was_read",
     )
 
@@ -68,7 +66,6 @@ class Context(Opaque):
         self._caller = source if isinstance(source, Caller) else None
         self._connections: dict[str, tuple[Connection, float]] = {}
         self.was_read = False
-        self.visitor_error: Base44Error | None = None
 
     @classmethod
     def without_request(
@@ -112,11 +109,7 @@ class Context(Opaque):
         caller = self._caller
         self.was_read = True
         if caller is None:
-            try:
-                caller = self._caller = read_caller(self.incoming, self.engine.settings, self.engine.seal)
-            except Base44Error as error:
-                self.note(error)
-                raise
+            caller = self._caller = read_caller(self.incoming, self.engine.settings, self.engine.seal)
         return caller
 
     @property
@@ -129,16 +122,12 @@ class Context(Opaque):
         """The same request for nobody, whatever `Authorization` it has."""
         if self._incoming is None:
             return self.for_caller(replace(self.caller, token=None))
-        return self.for_caller(caller_with(self._incoming, self.engine.settings, None))
+        nobody = caller_with(self._incoming, self.engine.settings, None)
+        return self.for_caller(replace(nobody, is_visitor=False))
 
     def for_caller(self, caller: Caller) -> Context:
         """The same request for somebody else: who signs in with it."""
         return Context(self.engine, caller, awaiting=self.awaiting)
-
-    def note(self, error: Base44Error) -> None:
-        """Note an error about the visitor: an app, or an extension of its framework, may make a bare 500 of it."""
-        if error.about_visitor:
-            self.visitor_error = error.again()
 
     # --- what a guard fetched
 
@@ -172,25 +161,16 @@ async def call(
     Raises:
         Base44Error: it failed, after as many tries as it may have.
     """
-    caller = context.caller
-    try:
-        request = make(caller, *args, **options)
-        outcome = await perform.perform(io, context.engine.platform, request, limiter=_limiter(context))
-        if isinstance(outcome, Base44Error):
-            raise outcome
-        return outcome
-    except Base44Error as error:
-        context.note(error)
-        raise
+    request = make(context.caller, *args, **options)
+    outcome = await perform.perform(io, context.engine.platform, request, limiter=_limiter(context))
+    if isinstance(outcome, Base44Error):
+        raise outcome
+    return outcome
 
 
 async def identify(io: IO, context: Context) -> AppUser:
     """The verified app user; see `identity.verify.identify`."""
-    try:
-        return await verify.identify(io, context.engine.identity, context.caller)
-    except Base44Error as error:
-        context.note(error)
-        raise
+    return await verify.identify(io, context.engine.identity, context.caller)
 
 
 async def app_user_connection(io: IO, context: Context, connector_id: str) -> Connection:
@@ -203,18 +183,14 @@ async def app_user_connection(io: IO, context: Context, connector_id: str) -> Co
     if at_hand is not None:
         return at_hand
     identity, caller, limiter = context.engine.identity, context.caller, _limiter(context)
-    try:
-        outcome = await fetch.app_user_connection(io, identity, caller, connector_id, limiter=limiter)
-        if isinstance(outcome, Base44Error):
-            raise outcome
-        return outcome
-    except Base44Error as error:
-        context.note(error)
-        raise
+    outcome = await fetch.app_user_connection(io, identity, caller, connector_id, limiter=limiter)
+    if isinstance(outcome, Base44Error):
+        raise outcome
+    return outcome
 
 
 def _limiter(context: Context) -> Limiter:
-    """Where the request's calls queue: of tokens that nobody has verified there can be any number."""
+    """Where the request's calls queue: of visitors whom nobody has verified there can be any number."""
     identity, caller = context.engine.identity, context.caller
-    trusted = caller.token is None or not caller.is_visitor or identity.known.was_verified(caller)
+    trusted = not caller.is_visitor or (caller.token is not None and identity.known.was_verified(caller))
     return identity.platform.limiter if trusted else identity.platform.unverified

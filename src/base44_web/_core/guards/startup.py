@@ -10,6 +10,7 @@ import contextlib
 import functools
 import inspect
 import logging
+import types
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
@@ -102,7 +103,7 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
                 getattr(view, "__name__", view),
             )
         if settings is not None:
-            for each in _within(view, frameworks):
+            for each in parts_of(view, frameworks):
                 for connector in connectors_of(each):
                     settings.guarded_id(connector)
 
@@ -127,7 +128,7 @@ def refuse_bare(view: Any) -> None:
 
 def find_bare(view: Any, frameworks: tuple[str, ...] = ()) -> Any | None:
     """The bare view that would run here though it was given to a guard, or `None`."""
-    return next((each for each in _within(view, frameworks) if _is_bare(each)), None)
+    return next((each for each in parts_of(view, frameworks) if _is_bare(each)), None)
 
 
 def _is_bare(view: Any) -> bool:
@@ -143,7 +144,7 @@ def _attribute(thing: Any, name: str) -> Any:
     return inspect.getattr_static(thing, name, None)
 
 
-def _within(view: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
+def parts_of(view: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
     """A view, and what objects of these frameworks have within: what runs when the view is called.
 
     What a guard has within it is guarded, and what an app's own function has within is its own business.
@@ -164,19 +165,21 @@ def _within(view: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
 
 
 def _parts(thing: Any, frameworks: tuple[str, ...]) -> Iterator[Any]:
-    if isinstance(thing, functools.partial):
-        yield cast(Any, thing).func
-    elif isinstance(thing, list | tuple):
-        yield from cast(list[Any], thing)
-    elif isinstance(thing, Mapping):
-        yield from cast("Mapping[str, Any]", thing).values()
-    elif inspect.ismethod(thing):
+    # Not isinstance: it asks a lazy object for its class, which evaluates it.
+    kind: type[Any] = type(cast(object, thing))
+    if issubclass(kind, functools.partial):
+        yield thing.func
+    elif issubclass(kind, list | tuple):
+        yield from thing
+    elif issubclass(kind, Mapping):
+        yield from thing.values()
+    elif issubclass(kind, types.MethodType):
         yield thing.__self__ if _package(thing.__func__) in frameworks else None
-    elif inspect.isfunction(thing):
+    elif issubclass(kind, types.FunctionType):
         for cell in (thing.__closure__ or ()) if _package(thing) in frameworks else ():
             with contextlib.suppress(ValueError):  # an empty cell
                 yield cell.cell_contents
-    elif not isinstance(thing, type) and _package(type(thing)) in frameworks:
+    elif not issubclass(kind, type) and _package(kind) in frameworks:
         attributes: object = getattr(thing, "__dict__", None)  # it may have slots
         yield from cast("dict[str, Any]", attributes).values() if isinstance(attributes, dict) else ()
 

@@ -59,11 +59,13 @@ class KnownTokens(Opaque):
         assert caller.token is not None
         key = token_key(caller)
         if isinstance(outcome, AuthenticationError):
-            if self._ttl > 0 and outcome.code != "unknown_key":
-                with self._lock:
-                    self._users.pop(key, None)
-                    self._verified.pop(key, None)
-                    self._refused[key] = _small(outcome), self._clock.monotonic() + min(self._ttl, _REFUSED)
+            if outcome.code == "unknown_key":
+                return
+            with self._lock:
+                self._users.pop(key, None)
+                self._verified.pop(key, None)
+                if self._ttl > 0:
+                    self._refused[key] = outcome.small(), self._clock.monotonic() + min(self._ttl, _REFUSED)
         elif isinstance(outcome, AppUser):
             expires = caller.token.expiry
             seconds = self._ttl if expires is None else min(self._ttl, expires - self._clock.time())
@@ -100,12 +102,7 @@ class KnownTokens(Opaque):
 
 
 def _size(entry: tuple[AppUser, float]) -> int:
-    # What the record's text takes, thrice for the objects around it: an estimate, where only a bound is wanted.
-    return 500 + 3 * len(str(entry[0].raw))
-
-
-def _small(error: AuthenticationError) -> AuthenticationError:
-    """An error to keep: what the platform sent with it can be large."""
-    kept = error.again()
-    kept.data, kept.message = None, str(error)
-    return kept
+    # What the record's text takes, thrice for the objects around it, and what an empty object or list takes: an
+    # estimate, where only a bound is wanted.
+    text = str(entry[0].raw)
+    return 500 + 3 * len(text) + 64 * (text.count("{") + text.count("["))

@@ -6,6 +6,7 @@ Own code, because it must be atomic between processes that share nothing but a f
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import stat
@@ -15,6 +16,8 @@ from typing import Any, Final, Protocol, final
 
 from ...errors import ConfigurationError
 from ..secret import Secret
+
+logger = logging.getLogger("base44_web")
 
 
 class ReplayStore(Protocol):
@@ -42,6 +45,9 @@ class SqliteReplays:
     def __init__(self, path: str) -> None:
         self._path = path
         self._swept = 0.0
+
+    def probe(self) -> None:
+        """A file keeps what it was told."""
 
     def add(self, name: str, seconds: float, *, signed: float) -> bool:
         """As `ReplayStore.add`."""
@@ -72,6 +78,19 @@ class RedisReplays:
                 'A replay_store in Redis needs the client: pip install "base44-web[redis]".'
             ) from None
         self._redis: Any = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)  # pyright: ignore[reportUnknownMemberType]
+
+    def probe(self) -> None:
+        """Warn where this Redis may forget what it was told."""
+        try:
+            policy = self._redis.info("memory").get("maxmemory_policy", "noeviction")
+        except Exception:  # noqa: BLE001 - a server that does not tell; what it cannot do shows in `add`
+            return
+        if policy != "noeviction":
+            logger.warning(
+                "The replay_store's Redis evicts keys (maxmemory-policy %s): signed requests could be taken twice. "
+                "Give it one with noeviction.",
+                policy,
+            )
 
     def add(self, name: str, seconds: float, *, signed: float) -> bool:
         """As `ReplayStore.add`."""

@@ -75,6 +75,7 @@ class SignatureCheck(Opaque):
         """
         try:
             self._store.add("start", 1, signed=0)
+            self._store.probe()
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises
             problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({describe(error)})."
         else:

@@ -8,9 +8,11 @@ instead of raising them: a frame that holds a decoded body must not end up in a 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, final, get_args
+from urllib.parse import quote
 
 from ...errors import (
     AlreadyConnectedError,
@@ -34,6 +36,7 @@ from ..values import ApiResponse, AppUser, Connection, Method, Phase
 T = TypeVar("T")
 Outcome: TypeAlias = T | Base44Error
 
+_CODE: Final = re.compile(r"[A-Za-z0-9_.:-]{1,100}")  # what a code or a request ID looks like: no echo of a credential
 USER_AGENT: Final = "base44-web-python"
 
 
@@ -194,7 +197,7 @@ def user_token(caller: Caller) -> Token:
             "There is no app user token: the visitor is not signed in, or the request came without its "
             "Authorization header.",
             code="no_token",
-            about_visitor=True,
+            about_visitor=caller.is_visitor,
         )
     return caller.token
 
@@ -244,7 +247,7 @@ def _error(response: PlatformResponse, call: Call[Any]) -> Base44Error:
     fallback = f"Request failed with status code {response.status}"
     message = nested.get("message") or body.get("message") or body.get("detail") or fallback
     codes = (nested.get("code"), body.get("code"), response.headers.get("x-base44-connector-error"))
-    code = next((str(code) for code in codes if code is not None), None)
+    code = next((str(code) if _CODE.fullmatch(str(code)) else "unreadable" for code in codes if code is not None), None)
     cls = class_for(response.status, code)
     if cls is NotFoundError:
         cls = call.not_found
@@ -252,8 +255,8 @@ def _error(response: PlatformResponse, call: Call[Any]) -> Base44Error:
         "status": response.status,
         "code": code,
         "data": data,
-        "request_id": response.headers.get("x-request-id"),
-        "about_visitor": call.about_visitor and cls in (AuthenticationError, NotConnectedError),
+        "request_id": identifier if _CODE.fullmatch(identifier := response.headers.get("x-request-id", "")) else None,
+        "about_visitor": call.about_visitor and cls in (AuthenticationError, NotConnectedError, UserGoneError),
         "connector": call.connector,
         "retry_after": parse_retry_after(response.headers.get("retry-after")),
     }
@@ -263,8 +266,9 @@ def _error(response: PlatformResponse, call: Call[Any]) -> Base44Error:
 def _blanked(data: Any, request: PlatformRequest) -> Any:
     """An error's data without the credentials of the call: gateways and debug pages echo what they were sent."""
     sent = [value.reveal().removeprefix("Bearer ") for _, value in request.headers if isinstance(value, Secret)]
+    forms = {form for each in sent if each for form in (each, quote(each, safe=""), each.replace("/", "\\/"))}
     try:
-        return _without(data, [each for each in sent if each])
+        return _without(data, sorted(forms, key=len, reverse=True))
     except RecursionError:
         return None
 
@@ -283,7 +287,6 @@ def _without(data: Any, credentials: list[str]) -> Any:
 
 
 def _record(data: object) -> dict[str, Any] | None:
-    """A JSON object, or `None` for any other value."""
     return cast(dict[str, Any], data) if isinstance(data, dict) else None
 
 

@@ -84,6 +84,13 @@ def private_headers() -> dict[str, str]:
     return {"Cache-Control": "no-store", "Vary": VARY}
 
 
+def with_private(value: str | None) -> str:
+    """A `Cache-Control` header that keeps shared caches out, unless it says for whom the answer is."""
+    names = [name.strip() for name in (value or "").split(",") if name.strip()]
+    known = {name.partition("=")[0].lower() for name in names}
+    return ", ".join(names if known & {"private", "public", "no-store"} else [*names, "private"])
+
+
 def with_vary(value: str | None) -> str:
     """A `Vary` header that also names what tells visitors apart."""
     names = [name.strip() for name in (value or "").split(",") if name.strip()]

@@ -53,7 +53,8 @@ class AsyncHttpxTransport:
                     refused = refusal(answer.headers, 0)
                     if refused is not None:
                         return refused
-                    async for chunk in answer.aiter_raw():
+                    # Not aiter_raw: it gives the connection back as it ends, before what is left over can be seen.
+                    async for chunk in answer.aiter_raw() if answer.is_stream_consumed else answer.stream:
                         body += chunk
                         chunk = b""
                         deadline.check()

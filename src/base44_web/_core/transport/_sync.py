@@ -54,7 +54,8 @@ class HttpxTransport:
                     refused = refusal(answer.headers, 0)
                     if refused is not None:
                         return refused
-                    for chunk in answer.iter_raw():
+                    # Not aiter_raw: it gives the connection back as it ends, before what is left over can be seen.
+                    for chunk in answer.iter_raw() if answer.is_stream_consumed else answer.stream:
                         body += chunk
                         chunk = b""
                         deadline.check()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any, Self, TypeVar
 
 from ...errors import (
     Base44Error,
@@ -15,6 +15,8 @@ from ...errors import (
 )
 from ..secret import Opaque
 from .message import MAX_BODY, PlatformRequest
+
+T = TypeVar("T")
 
 
 class Body(Opaque):
@@ -70,6 +72,25 @@ def drop_if_surplus(stream: object) -> None:
     h11 = getattr(found, "_h11_state", None)
     if h11 is not None and h11.trailing_data[0]:
         h11.send_failed()  # a connection in this state is not used again
+
+
+def opened(make: Callable[[], T]) -> T:
+    """What `make` opens.
+
+    Raises:
+        ConfigurationError: it cannot be opened here.
+    """
+    try:
+        return make()
+    except ConfigurationError:
+        raise
+    except Exception as error:  # noqa: BLE001 - proxy variables, certificate files, a factory of the user's
+        reason = f"{type(error).__name__}: {error}"
+    raise ConfigurationError(
+        f"No HTTP client can be made ({reason}). Check the environment's proxy and certificate variables, ca_file "
+        "(BASE44_CA_FILE), and the transport given.",
+        code="no_http_client",
+    )
 
 
 def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:

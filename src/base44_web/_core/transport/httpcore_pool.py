@@ -9,14 +9,13 @@ import ssl
 import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Final, TypedDict, cast
-from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.parse import unquote, urlsplit, urlunsplit
 
-from ...errors import Base44Error, ConfigurationError
-from ..urls import is_loopback
+from ...errors import Base44Error
 from .deadline import BoundedBackend, Deadline
-from .exchange import Body, drop_if_surplus, failure, hide_headers_in_logs, refusal, timeouts
+from .exchange import Body, drop_if_surplus, failure, hide_headers_in_logs, opened, refusal, timeouts
 from .message import PlatformRequest, PlatformResponse
+from .proxies import Proxies
 
 if TYPE_CHECKING:
     import httpcore2
@@ -37,6 +36,7 @@ class HttpcoreTransport:
     def __init__(self, tls: Callable[[], ssl.SSLContext]) -> None:
         hide_headers_in_logs()
         self._tls = tls
+        self._proxies = Proxies()
         self._lock = threading.Lock()
         self._pools: dict[str, httpcore2.ConnectionPool] = {}
 
@@ -56,10 +56,11 @@ class HttpcoreTransport:
         self, request: PlatformRequest, timeout: float, connect_timeout: float
     ) -> PlatformResponse | Base44Error:
         body = Body()
+        pool = opened(lambda: self._pool(self._proxies.of(request.url)))
         try:
             with (
                 Deadline(timeout),
-                self._pool(proxy_for(urlsplit(request.url))).stream(
+                pool.stream(
                     request.method,
                     request.url,
                     headers=_framing(request) + request.plain_headers(),
@@ -105,29 +106,6 @@ def _framing(request: PlatformRequest) -> list[tuple[str, str]]:
     host = ("Host", urlsplit(request.url).netloc)
     has_body = request.content or request.method == "POST"
     return [host, ("Content-Length", str(len(request.content)))] if has_body else [host]
-
-
-def proxy_for(url: SplitResult) -> str | None:
-    """The proxy of the environment (`HTTPS_PROXY`, `NO_PROXY`, …) for an address; none for loopback.
-
-    Raises:
-        ConfigurationError: the variable names no proxy that can be used.
-    """
-    host = url.hostname or ""
-    if is_loopback(host) or proxy_bypass(host):
-        return None
-    proxies = getproxies()
-    proxy = proxies.get(url.scheme) or proxies.get("all")
-    if not proxy:
-        return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
-    parts = urlsplit(proxy)
-    if parts.scheme not in ("http", "https", "socks5", "socks5h") or not parts.hostname:
-        raise ConfigurationError(
-            f"The environment's proxy for {url.scheme} ({url.scheme.upper()}_PROXY or ALL_PROXY) is no http, https or "
-            "socks5 address."
-        )
-    return proxy
 
 
 def header_mapping(raw: list[tuple[bytes, bytes]]) -> Mapping[str, str]:

@@ -10,11 +10,13 @@ import os
 import sys
 from collections.abc import Callable
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...errors import ConfigurationError
 from .exchange import hide_headers_in_logs
+from .message import PlatformRequest, PlatformResponse
 from .protocol import AsyncTransport, Transport, TransportFactory
+from .proxies import Proxies
 
 if TYPE_CHECKING:
     import ssl
@@ -24,9 +26,6 @@ if TYPE_CHECKING:
 
     SyncClient: TypeAlias = httpx2.Client | httpx.Client
     AsyncClient: TypeAlias = httpx2.AsyncClient | httpx.AsyncClient
-
-# Loopback is never sent through a proxy, whatever the environment says: the service token would go there in clear text.
-_NO_PROXY: Final = ("all://localhost", "all://127.0.0.1", "all://[::1]")
 
 
 class HttpxTransports:
@@ -64,13 +63,11 @@ class HttpxTransports:
 
     def open_async(self) -> AsyncTransport:
         """As `open`, for the running event loop."""
-        import httpx2
-
         from ._async import AsyncHttpxTransport
 
         if self._async_client is not None:
             return AsyncHttpxTransport(self._async_client())
-        return AsyncHttpxTransport(httpx2.AsyncClient(verify=self._tls_context(), mounts=dict.fromkeys(_NO_PROXY)))
+        return _DefaultAsync(self._tls_context())
 
     def _tls_context(self) -> ssl.SSLContext:
         # Made once: it takes 20 ms, and would take them again for each event loop.
@@ -83,6 +80,33 @@ class HttpxTransports:
                 context.load_verify_locations(self._ca_file)
             self._tls = context
         return context
+
+
+class _DefaultAsync:
+    """Implements `AsyncTransport`: a client for direct connections, and one for each proxy of the environment."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._proxies = Proxies()
+        self._clients: dict[str | None, AsyncTransport] = {None: self._new(None)}
+
+    def _new(self, proxy: str | None) -> AsyncTransport:
+        import httpx2
+
+        from ._async import AsyncHttpxTransport
+
+        return AsyncHttpxTransport(httpx2.AsyncClient(verify=self._tls, trust_env=False, proxy=proxy))
+
+    async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
+        proxy = self._proxies.of(request.url)
+        client = self._clients.get(proxy)
+        if client is None:
+            client = self._clients[proxy] = self._new(proxy)
+        return await client.send(request, timeout=timeout, connect_timeout=connect_timeout)
+
+    async def aclose(self) -> None:
+        for client in self._clients.values():
+            await client.aclose()
 
 
 class GivenClient:

@@ -5,29 +5,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar, final
 
 from ...errors import ConfigurationError
 from ..secret import Opaque
+from .exchange import opened
 from .message import PlatformRequest, PlatformResponse
 from .protocol import AsyncTransport, Transport, TransportFactory
 
 T = TypeVar("T", Transport, AsyncTransport)
-
-
-def _opened(make: Callable[[], T]) -> T:
-    try:
-        return make()
-    except ConfigurationError:
-        raise
-    except Exception as error:  # noqa: BLE001 - proxy variables, certificate files, a factory of the user's
-        reason = f"{type(error).__name__}: {error}"
-    raise ConfigurationError(
-        f"No HTTP client can be made ({reason}). Check the environment's proxy and certificate variables, ca_file "
-        "(BASE44_CA_FILE), and the transport given.",
-        code="no_http_client",
-    )
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -73,7 +60,7 @@ class Pools(Opaque):
         if held is None:
             for ended in [other for other in list(self._loops) if other.is_closed()]:
                 self._loops.pop(ended, None)
-            transport = _opened(self._factory.open_async)
+            transport = opened(self._factory.open_async)
             held = self._loops[loop] = (transport, _until_loop_ends(weakref.ref(self), loop, transport))
             await anext(held[1])
         return held[0]
@@ -130,7 +117,7 @@ class BlockingPool(Opaque):
         """As `Transport.send`."""
         with self._lock:
             if self._transport is None:
-                self._transport = _opened(self._factory.open)
+                self._transport = opened(self._factory.open)
             transport = self._transport
             self._active += 1
         try:

@@ -108,7 +108,7 @@ async def _status(io: IO, context: Context, asked: ViewRequest) -> Reply:
             except Base44Error as error:
                 if error.about_visitor:
                     raise  # about this session: the user's others ask for themselves
-                outcome = error.again()
+                outcome = error.small()
             statuses.put(key, outcome, asked=begun)
             return outcome
 

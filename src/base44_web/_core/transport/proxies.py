@@ -1,0 +1,47 @@
+"""The environment's proxies (`HTTPS_PROXY`, `NO_PROXY`, …), one rule for blocking and awaited calls."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from ...errors import ConfigurationError
+from ..urls import is_loopback
+
+
+class Proxies:
+    """Which proxy leads to an address; looked up once for each origin, as the connections are opened once."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, str | None] = {}
+
+    def of(self, url: str) -> str | None:
+        """The proxy for an address. None for loopback: the service token would go there in clear text.
+
+        Raises:
+            ConfigurationError: the variable names no proxy that can be used.
+        """
+        origin = "/".join(url.split("/", 3)[:3])
+        if origin not in self._found:
+            self._found[origin] = _proxy_for(origin)
+        return self._found[origin]
+
+
+def _proxy_for(origin: str) -> str | None:
+    from urllib.request import getproxies, proxy_bypass  # slow to import
+
+    parts = urlsplit(origin)
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(host) or proxy_bypass(parts.netloc):
+        return None
+    proxies = getproxies()
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    if not proxy:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    found = urlsplit(proxy)
+    if found.scheme not in ("http", "https", "socks5", "socks5h") or not found.hostname:
+        raise ConfigurationError(
+            f"The environment's proxy for {parts.scheme} ({parts.scheme.upper()}_PROXY or ALL_PROXY) is no http, https "
+            "or socks5 address."
+        )
+    return proxy

@@ -814,6 +814,29 @@ def test_apps_to_be_mounted_are_guarded(settings: Settings, headers: dict[str, s
         assert client.get("/f/a.txt", headers=headers).text == "secret", inner
 
 
+def test_apps_to_be_mounted_whose_guard_is_wrong(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("OPEN")
+
+    async def found(request: Request) -> PlainTextResponse:
+        return PlainTextResponse("OPEN")
+
+    routes = [Route("/a.txt", found)]
+    for make in (
+        lambda: StaticFiles(directory=tmp_path),
+        lambda: Router(routes=routes),
+        lambda: Starlette(routes=routes),
+    ):
+        given = make()
+        app_user_required(given)  # and the bare one is mounted
+        ours = [Middleware(Base44Middleware, settings=settings)]
+        assert "below the route" in start_up(Starlette(routes=[Mount("/f", app=given)], middleware=ours))["message"]
+        bare = Starlette(routes=[Mount("/f", app=given)], middleware=ours)
+        answer = testclient.TestClient(bare, raise_server_exceptions=False).get("/f/a.txt")
+        assert (answer.status_code, "OPEN" in answer.text) == (500, False)
+        typo = Mount("/f", app=app_user_connected("calender")(make()))
+        assert "'calender'" in start_up(Starlette(routes=[typo], middleware=ours))["message"]
+
+
 # --- who hangs, floods or fails is nobody else's trouble
 
 

@@ -190,17 +190,15 @@ def test_a_client_that_cannot_be_made(variables: dict[str, str], says: str, monk
         app_user_connectors={"calendar": "c"},
         max_retries=0,
     )
-    kinds = ["awaiting"] if variables else ["awaiting", "blocking"]
-    for kind in kinds:
+    for kind in ("awaiting", "blocking"):
         app = make_app(f"core-{kind}", settings, transport)
         request = httpx2.Request("GET", "http://testserver/me", headers=bearer("e30.e30.x"))
         answer = asyncio.run(app(request)) if kind == "awaiting" else run(app(request))
         assert answer.status_code == 503
         platform = app.engines.only.platform
         assert (platform.limiter._inside, platform.unverified._inside, platform.pools.blocking._active) == (0, 0, 0)
-        with pytest.raises(ConfigurationError, match=says) as caught:
+        with pytest.raises(ConfigurationError, match=says):
             connection_of(settings, kind, transport)
-        assert caught.value.code == "no_http_client"
 
 
 # --- a host with two addresses

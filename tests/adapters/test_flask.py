@@ -297,16 +297,29 @@ def site(settings: Settings, **options: Any) -> Any:
     return app
 
 
-def test_a_view_cache_above_a_guard(settings: Settings, adas: Headers) -> None:
-    """One user's page would go to all: such an app serves nothing."""
+def test_a_view_cache_goes_below_a_guard(settings: Settings, adas: Headers, emulator: Emulator) -> None:
+    """Above it, one user's page would go to all: such an app serves nothing."""
     caching = pytest.importorskip("flask_caching")
-    app = site(settings)
-    app.testing = True
-    cache = caching.Cache(app, config={"CACHE_TYPE": "SimpleCache"})
-    app.add_url_rule("/x", "x", cache.cached(60)(app_user_required(lambda: request.base44.user().email)))  # type: ignore[union-attr]
-    for path in ("/x", "/base44/connect.js"):
-        with pytest.raises(ConfigurationError, match="below its cache"):
-            app.test_client().get(path, headers=dict(adas))
+    graces = signed_in(emulator, "grace@test.example")
+    for above in (True, False):
+        app = site(settings)
+        app.testing = True
+        cache = caching.Cache(app, config={"CACHE_TYPE": "SimpleCache"})
+        cached = cache.cached(60, make_cache_key=lambda: request.base44.user().id)
+        view = lambda: request.base44.user().email  # noqa: E731
+        app.add_url_rule(
+            "/x", "x", cache.cached(60)(app_user_required(view)) if above else app_user_required(cached(view))
+        )
+        client = app.test_client()
+        if above:
+            for path in ("/x", "/base44/connect.js"):
+                with pytest.raises(ConfigurationError, match="below its cache"):
+                    client.get(path, headers=dict(adas))
+            continue
+        for _ in range(2):
+            assert client.get("/x").status_code == 401
+            assert client.get("/x", headers=dict(adas)).text == "ada@test.example"
+            assert client.get("/x", headers=dict(graces)).text == "grace@test.example"
 
 
 @pytest.mark.parametrize("library", ["flask_restful", "flask_restx"])

@@ -24,7 +24,7 @@ from tests.checks import (
     signed_in,
 )
 from tests.conftest import Clock
-from tests.drivers import CORE, Driver
+from tests.drivers import CORE, ONE_EACH, Driver
 
 
 @pytest.fixture
@@ -266,6 +266,7 @@ def test_a_service_token_that_is_refused_in_a_view(make: Any, emulator: Emulator
         assert get(driver, "/escape", [*headers, *call], "POST").status_code == 500
 
 
+@pytest.mark.drivers(*CORE, *ONE_EACH)
 def test_each_refusal_is_logged_once_with_its_reason(
     driver: Driver, emulator: Emulator, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -285,6 +286,7 @@ def test_each_refusal_is_logged_once_with_its_reason(
             emulator.clear_faults()
 
 
+@pytest.mark.drivers(*CORE, *ONE_EACH)
 def test_a_stale_service_token_is_not_the_visitors_trouble(make: Any, emulator: Emulator) -> None:
     """Also of somebody whom nobody has verified yet; what a visitor's own token is refused for is."""
     call = encode_call("service", "get_current_app_user_connection", ("calendar",), {})

@@ -501,6 +501,7 @@ def test_a_session_begins_from_a_page_over_https_alone(view: Views, emulator: Em
         assert view("POST", "session", [("origin", origin), FORM], f"token={token}").status_code == status
 
 
+@pytest.mark.drivers(*CORE)
 @pytest.mark.keeps_statuses
 def test_an_error_about_one_session_is_not_anothers(
     view: Views, emulator: Emulator, ada: AppUser, clock: Clock

@@ -135,9 +135,8 @@ class Witness:
 
 
 @pytest.mark.parametrize("kind", ["blocking", "awaiting"])
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 def test_loopback_is_never_asked_through_a_proxy(
-    emulator: Emulator, kind: str, host: str, monkeypatch: pytest.MonkeyPatch
+    emulator: Emulator, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The service token would go there in clear text."""
     witness = Witness()
@@ -145,12 +144,10 @@ def test_loopback_is_never_asked_through_a_proxy(
         monkeypatch.setenv(name, witness.url)
         monkeypatch.setenv(name.lower(), witness.url)
     with emulator.serve() as server:
-        settings = Settings(
-            app_id=emulator.app_id,
-            server_url=server.url.replace("127.0.0.1", host),
-            service_token=emulator.service_token,
-        )
-        assert connection_of(settings, kind).access_token == emulator.share_token("slack")
+        for host in ("127.0.0.1", "localhost"):
+            url = server.url.replace("127.0.0.1", host)
+            settings = Settings(app_id=emulator.app_id, server_url=url, service_token=emulator.service_token)
+            assert connection_of(settings, kind).access_token == emulator.share_token("slack")
     witness.close()
     assert witness.seen == []
 
@@ -193,17 +190,15 @@ def test_a_client_that_cannot_be_made(variables: dict[str, str], says: str, monk
         app_user_connectors={"calendar": "c"},
         max_retries=0,
     )
-    kinds = ["awaiting"] if variables else ["awaiting", "blocking"]
-    for kind in kinds:
+    for kind in ("awaiting", "blocking"):
         app = make_app(f"core-{kind}", settings, transport)
         request = httpx2.Request("GET", "http://testserver/me", headers=bearer("e30.e30.x"))
         answer = asyncio.run(app(request)) if kind == "awaiting" else run(app(request))
         assert answer.status_code == 503
         platform = app.engines.only.platform
         assert (platform.limiter._inside, platform.unverified._inside, platform.pools.blocking._active) == (0, 0, 0)
-        with pytest.raises(ConfigurationError, match=says) as caught:
+        with pytest.raises(ConfigurationError, match=says):
             connection_of(settings, kind, transport)
-        assert caught.value.code == "no_http_client"
 
 
 # --- a host with two addresses

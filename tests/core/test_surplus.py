@@ -171,9 +171,10 @@ def asked(way: str, upstream: Upstream, callers: list[str], between: Callable[[]
 def test_what_comes_after_an_answer_is_nobodys(way: str, upstream: Upstream) -> None:
     for name, first in SURPLUS.items():
         upstream.first = first
-        callers = ["ada", "grace", "mallory", "bob"]
+        before, callers = upstream.connections, ["ada", "grace", "mallory", "bob"]
         for who, found in zip(callers, asked(way, upstream, callers), strict=True):
             assert found == who or found.endswith("Error"), (name, who, found)
+        assert upstream.connections == before + len(callers), name  # each answer came with surplus
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -24,6 +24,7 @@ RSA = rsa.generate_private_key(65537, 2048)
 
 
 OTHER_RSA = rsa.generate_private_key(65537, 2048)
+WEAK_RSA = rsa.generate_private_key(65537, 1024)
 
 
 EC = ec.generate_private_key(ec.SECP256R1())

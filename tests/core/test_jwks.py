@@ -9,7 +9,6 @@ from typing import Any
 
 import httpx2
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from base44_web import (
     AsyncBase44,
@@ -33,7 +32,7 @@ from tests.checks import (
 )
 from tests.conftest import Clock
 from tests.drivers import changed, make_app
-from tests.tokens import EC, OTHER_RSA, RSA, claims, encoded, forged, jwk, signed
+from tests.tokens import EC, OTHER_RSA, RSA, WEAK_RSA, claims, encoded, forged, jwk, signed
 from tests.transports import Held
 
 
@@ -86,7 +85,7 @@ def test_rotation_and_failed_refreshes(jwks: Settings, emulator: Emulator, monke
 
     assert user("one", RSA)
     monkeypatch.setattr(_keys, "_COOLDOWN", 0.0)
-    weak = jwk(rsa.generate_private_key(65537, 1024), "two")
+    weak = jwk(WEAK_RSA, "two")
     symmetric = {"kty": "oct", "k": encoded("x" * 40), "kid": "two", "alg": "HS256"}
     for fault in (
         {"status": 500}, {"status": 302, "headers": {"Location": "/elsewhere"}}, {"body": b"<html>"}, {"body": b"[]"},

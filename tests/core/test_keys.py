@@ -9,7 +9,6 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from base44_web import (
     Base44,
@@ -20,7 +19,7 @@ from base44_web import (
 from base44_web._core.engine.engine import Engine
 from base44_web.testing import Emulator
 from tests.drivers import changed
-from tests.tokens import EC, OTHER_RSA, RSA, SECRET, claims, jwk, pem, signed
+from tests.tokens import EC, OTHER_RSA, RSA, SECRET, WEAK_RSA, claims, jwk, pem, signed
 
 
 @pytest.mark.parametrize(
@@ -37,7 +36,7 @@ from tests.tokens import EC, OTHER_RSA, RSA, SECRET, claims, jwk, pem, signed
         ({"verification_key": pem(RSA), "algorithms": ["RS256"]}, "audience"),
         ({"verification_key": SECRET, "algorithms": ["RS256"], "audience": "a"}, "no public key"),
         ({"verification_key": pem(EC), "algorithms": ["RS256"], "audience": "a"}, "no public key"),
-        ({"verification_key": pem(rsa.generate_private_key(65537, 1024)), "algorithms": ["RS256"], "audience": "a"}, "2048"),
+        ({"verification_key": pem(WEAK_RSA), "algorithms": ["RS256"], "audience": "a"}, "2048"),
         ({"verification_key": "http://evil.example/jwks", "algorithms": ["RS256"], "audience": "a"}, "https"),
         ({"verification_key": "https://a@evil.example/jwks", "algorithms": ["RS256"], "audience": "a"}, "https"),
         ({"verification_key": "file:///etc/passwd", "algorithms": ["RS256"], "audience": "a"}, "no public key"),

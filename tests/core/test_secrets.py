@@ -41,6 +41,8 @@ from tests.canaries import (
     frames_are_clean,
 )
 
+pytest.importorskip("cryptography")  # for the session
+
 
 def values() -> dict[str, Any]:
     from base44_web._core.engine.engine import Engine

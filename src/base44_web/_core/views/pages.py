@@ -52,7 +52,7 @@ def connect_page(asked: ViewRequest, user: AppUser | None, *, connected: bool, p
 
 def _for_user(path: str, user: AppUser | None) -> str:
     # In the address, and not in the form's body alone: something may have read that before us.
-    return path + (f"?user={quote(user.id, safe='')}" if user else "")
+    return path + (f"?user={quote(user.id, safe='', errors='replace')}" if user else "")
 
 
 def _next_link(asked: ViewRequest) -> str:

@@ -74,6 +74,7 @@ class RedisReplays:
         try:
             from redis import Redis
         except ImportError:
+            url = ""  # it can have a password, and this frame is shown
             raise ConfigurationError(
                 'A replay_store in Redis needs the client: pip install "base44-web[redis]".'
             ) from None

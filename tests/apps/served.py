@@ -15,7 +15,9 @@ if os.environ.get("TEST_SENTRY"):
 
     from tests.apps.sentry import FileTransport, integrations
 
-    scrubber = EventScrubber(denylist=[*DEFAULT_DENYLIST, "base44-state", "base44-service-authorization"])
+    scrubber = EventScrubber(
+        denylist=[*DEFAULT_DENYLIST, "scope", "environ", "connection", "base44-state", "base44-service-authorization"]
+    )
     sentry_sdk.init(
         "http://key@127.0.0.1:9/1", transport=FileTransport, include_local_variables=True, event_scrubber=scrubber,
         auto_enabling_integrations=False, integrations=integrations(name.partition("-")[0]),

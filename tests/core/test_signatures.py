@@ -8,6 +8,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -54,13 +55,15 @@ def test_keys_from_the_environment(settings: Settings, monkeypatch: pytest.Monke
     assert SECRET not in repr(found.relay_keys)
 
 
-def test_what_is_old_is_swept(tmp_path: Path) -> None:
+def test_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_800_000_000.0
+    monkeypatch.setattr(time, "time", lambda: now)
     store = SqliteReplays(str(tmp_path / "replays"))
-    assert store.add("a", 0.01, signed=time.time())
-    assert not store.add("a", 600, signed=time.time())
-    time.sleep(0.05)
-    store._swept = 0.0
-    assert store.add("b", 600, signed=time.time())
+    assert store.add("a", signed=now)
+    now += 600
+    assert not store.add("a", signed=now)
+    now += 61
+    assert store.add("b", signed=now)
     with sqlite3.connect(tmp_path / "replays") as connection:
         assert connection.execute("SELECT name FROM seen WHERE until > 0").fetchall() == [("b",)]
     connection.close()
@@ -68,10 +71,95 @@ def test_what_is_old_is_swept(tmp_path: Path) -> None:
 
 def test_redis_forgets_by_itself(redis: str) -> None:
     store = RedisReplays(redis)
-    assert store.add("a", 600, signed=time.time())
-    assert not store.add("a", 600, signed=time.time())
-    assert 590 < store._redis.ttl("base44-web:seen:a") <= 600
+    store.open()
+    assert store.add("a", signed=time.time() + 1)
+    assert not store.add("a", signed=time.time() + 1)
+    assert 640 < store._redis.ttl("base44-web:seen:a") <= 660
     store._redis.close()
+
+
+def test_a_redis_that_is_asked_again_is_not_a_replay(redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its client does so where an answer was lost on the way."""
+    from redis.client import Pipeline
+
+    store = RedisReplays(redis)
+    store.open()
+    execute = Pipeline.execute
+
+    def twice(self: Any, *words: Any, **options: Any) -> Any:
+        commands = list(self.command_stack)
+        execute(self, *words, **options)
+        self.command_stack = commands
+        return execute(self, *words, **options)
+
+    monkeypatch.setattr(Pipeline, "execute", twice)
+    assert store.add("a", signed=time.time() + 1)
+    assert not store.add("a", signed=time.time() + 1)
+    store._redis.close()
+
+
+# --- clocks that are put right, or wrong
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The machine's clock: a list of one."""
+    shown = [1_800_000_000.0]
+    monkeypatch.setattr(time, "time", lambda: shown[0])
+    return shown
+
+
+@pytest.mark.parametrize("further", [0, 30, 290, -290])
+def test_a_clock_that_is_put_back_lets_nothing_in_twice(clock: list[float], tmp_path: Path, further: int) -> None:
+    """What came an hour ago was let go since; its signature looks fresh again."""
+    store = SqliteReplays(str(tmp_path / "replays"))
+    store.open()
+    clock[0] += 7200
+    old = clock[0]
+    assert store.add("old", signed=old)
+    clock[0] += 3600
+    assert store.add("new", signed=clock[0])
+    clock[0] = old + further
+    for again in (store, SqliteReplays(str(tmp_path / "replays"))):  # the second: after a restart
+        assert not again.add("old", signed=old)
+    clock[0] = old + 3600 - 200
+    assert store.add("as the clock is right again", signed=clock[0])
+
+
+def test_a_clock_that_was_ahead_before_anybody_came(clock: list[float], tmp_path: Path) -> None:
+    store = SqliteReplays(str(tmp_path / "replays"))
+    store.open()
+    clock[0] -= 3600
+    assert store.add("a", signed=clock[0] + 1)
+    assert not store.add("b", signed=clock[0] - 1)  # perhaps of a store before
+
+
+def test_a_worker_whose_clock_is_put_back(clock: list[float], redis: str) -> None:
+    """The server of the store has a clock of its own."""
+    clock[0] = datetime.now(UTC).timestamp()
+    store = RedisReplays(redis)
+    store._redis.set("base44-web:replays-made", clock[0] - 7200)
+    assert store.add("a", signed=clock[0])
+    clock[0] -= 3600
+    assert not store.add("b", signed=clock[0])
+    store._redis.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "redis"])
+def test_the_request_that_is_the_reason_to_make_the_store(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """A mounted app, or a resolver's: nothing makes the store at the start."""
+    now = time.time()
+    if kind == "sqlite":
+        first: Any = SqliteReplays(str(tmp_path / "replays"))
+    else:
+        first = RedisReplays(f"{request.getfixturevalue('redis')}?client_name={tmp_path.name}")  # one not opened yet
+    assert first.add("first", signed=now - 1)
+    assert not first.add("first", signed=now - 1)
+    assert not first.add("older", signed=now - 5)
+    if kind == "redis":
+        first._redis.close()
 
 
 def test_only_headers_are_signed(settings: Settings) -> None:
@@ -140,16 +228,16 @@ def test_a_store_that_was_lost_lets_nothing_old_in(kind: str, tmp_path: Path, re
     """With a container's temporary folder, or a Redis that keeps nothing: it has forgotten what was here."""
     store, lose = lost_sqlite(tmp_path) if kind == "sqlite" else lost_redis(request.getfixturevalue("redis"))
     now = time.time()
-    assert not store.add("before", 600, signed=now - 10)
-    assert store.add("after", 600, signed=now + 1)
-    assert not store.add("after", 600, signed=now + 1)
+    assert not store.add("before", signed=now - 10)
+    assert store.add("after", signed=now + 1)
+    assert not store.add("after", signed=now + 1)
     lose()
-    assert not store.add("after", 600, signed=now - 1)
-    assert store.add("new", 600, signed=time.time() + 1)
+    assert not store.add("after", signed=now - 1)
+    assert store.add("new", signed=time.time() + 1)
     other = (
         SqliteReplays(str(tmp_path / "replays")) if kind == "sqlite" else RedisReplays(request.getfixturevalue("redis"))
     )
-    assert not other.add("new", 600, signed=time.time() + 1)  # another process
+    assert not other.add("new", signed=time.time() + 1)  # another process
     for each in (store, other):
         if kind == "redis":
             each._redis.close()

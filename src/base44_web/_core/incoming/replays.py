@@ -9,13 +9,19 @@ import contextlib
 import logging
 import math
 import os
+import secrets
 import stat
 import time
+from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, Protocol, final
+from typing import TYPE_CHECKING, Any, Final, Protocol, final
 
 from ...errors import ConfigurationError
 from ..secret import Secret
+
+if TYPE_CHECKING:
+    import sqlite3
 
 logger = logging.getLogger("base44_web")
 
@@ -23,16 +29,38 @@ logger = logging.getLogger("base44_web")
 class ReplayStore(Protocol):
     """Notes what it has not seen yet."""
 
-    def add(self, name: str, seconds: float, *, signed: float) -> bool:
-        """Note a name for so many seconds; whether it is new. Atomic, among all who share the store.
+    def open(self) -> None:
+        """Make the store where it is not there yet, and warn where it may forget what it is told.
 
-        What was signed (seconds since 1970) before the store was made is not new: a store that was lost, with a
-        container's temporary folder or a Redis that keeps nothing, has forgotten whether it was here.
+        Raises:
+            Exception: it cannot be used.
+        """
+        ...
+
+    def add(self, name: str, *, signed: float) -> bool:
+        """Note a name until its signature is too old anyway; whether it is new. Atomic, among all who share the store.
+
+        Not new is also what was signed (seconds since 1970) at a time that the store does not remember: before it was
+        made, for a store that was lost (with a container's temporary folder, or a Redis that keeps nothing) has
+        forgotten; and where the clock was put back, what it has let go since.
 
         Raises:
             Exception: it cannot tell. The request is then refused.
         """
         ...
+
+
+WINDOW: Final = 300  # seconds that a signature is good for, either way
+_KEPT: Final = 2 * WINDOW + 60  # seconds from a name's arrival: it can be signed ahead
+_ON_THE_WAY: Final = 2  # seconds for the request that is the first reason to make a store
+_MADE: Final = "replays-made"
+_LET_GO: Final = "replays-let-go"
+_opened: set[str] = set()  # by this process
+
+
+def _made_now(store: str, now: float) -> float:
+    """What a store that is made now does not remember; a process that had it already has lost it."""
+    return now if store in _opened else math.floor(now) - _ON_THE_WAY
 
 
 @final
@@ -46,29 +74,53 @@ class SqliteReplays:
         self._path = path
         self._swept = 0.0
 
-    def probe(self) -> None:
-        """A file keeps what it was told."""
+    def open(self) -> None:
+        """As `ReplayStore.open`."""
+        with self._connected(time.time()):
+            pass
 
-    def add(self, name: str, seconds: float, *, signed: float) -> bool:
+    def add(self, name: str, *, signed: float) -> bool:
         """As `ReplayStore.add`."""
-        import sqlite3
-
         now = time.time()
-        with contextlib.closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:
-            connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
-            insert = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
-            connection.execute(insert, (_MADE, -now))  # negative: never swept, and no request's end
-            (made,) = connection.execute("SELECT -until FROM seen WHERE name = ?", (_MADE,)).fetchone()
+        with self._connected(now) as connection:
             if now - self._swept > 60:
                 self._swept = now
-                connection.execute("DELETE FROM seen WHERE until BETWEEN 0 AND ?", (now,))
-            is_new = connection.execute(insert, (name, now + seconds)).rowcount == 1
-        return is_new and signed >= math.floor(made)
+                if connection.execute("DELETE FROM seen WHERE until BETWEEN 0 AND ?", (now,)).rowcount:
+                    # Gone is what came before now - _KEPT, and that was signed at most a window later.
+                    self._keep_latest(connection, _LET_GO, now - _KEPT + WINDOW)
+            is_new = connection.execute(_INSERT, (name, now + _KEPT)).rowcount == 1
+            ((forgotten,),) = connection.execute("SELECT max(-until) FROM seen WHERE until < 0")
+        return is_new and signed >= math.floor(forgotten)
+
+    @contextlib.contextmanager
+    def _connected(self, now: float) -> Iterator[sqlite3.Connection]:
+        import sqlite3
+
+        with contextlib.closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS seen (name TEXT PRIMARY KEY, until REAL) WITHOUT ROWID")
+            # Below zero are times that are no name's end, and are never swept.
+            connection.execute(_INSERT, (_MADE, -_made_now(self._path, now)))
+            _opened.add(self._path)
+            # A clock that was ahead as the store was made, and was set right before any request came.
+            connection.execute(
+                "UPDATE seen SET until = ?1 WHERE until < ?1 AND (SELECT count(*) FROM seen) = 1", (-math.ceil(now),)
+            )
+            yield connection
+
+    @staticmethod
+    def _keep_latest(connection: sqlite3.Connection, name: str, at: float) -> None:
+        connection.execute(
+            "INSERT INTO seen (name, until) VALUES (?, ?) ON CONFLICT DO UPDATE SET until = min(until, excluded.until)",
+            (name, -at),
+        )
+
+
+_INSERT: Final = "INSERT OR IGNORE INTO seen (name, until) VALUES (?, ?)"
 
 
 @final
 class RedisReplays:
-    """A Redis, for the workers of several machines."""
+    """A Redis, for the workers of several machines. Its clock counts, which no worker's own puts back."""
 
     def __init__(self, url: str) -> None:
         try:
@@ -79,9 +131,12 @@ class RedisReplays:
                 'A replay_store in Redis needs the client: pip install "base44-web[redis]".'
             ) from None
         self._redis: Any = Redis.from_url(url, socket_timeout=2, socket_connect_timeout=2)  # pyright: ignore[reportUnknownMemberType]
+        self._id = sha256(url.encode()).hexdigest()
 
-    def probe(self) -> None:
-        """Warn where this Redis may forget what it was told."""
+    def open(self) -> None:
+        """As `ReplayStore.open`."""
+        (now, _) = self._redis.time()
+        self._make(now)
         try:
             policy = self._redis.info("memory").get("maxmemory_policy", "noeviction")
         except Exception:  # noqa: BLE001 - a server that does not tell; what it cannot do shows in `add`
@@ -93,17 +148,23 @@ class RedisReplays:
                 policy,
             )
 
-    def add(self, name: str, seconds: float, *, signed: float) -> bool:
+    def add(self, name: str, *, signed: float) -> bool:
         """As `ReplayStore.add`."""
+        seen, mark = f"base44-web:seen:{name}", secrets.token_bytes(16)
         with self._redis.pipeline(transaction=True) as pipeline:
-            pipeline.set(f"base44-web:{_MADE}", time.time(), nx=True)
             pipeline.get(f"base44-web:{_MADE}")
-            pipeline.set(f"base44-web:seen:{name}", 1, nx=True, ex=math.ceil(seconds))
-            _, made, is_new = pipeline.execute()
-        return bool(is_new) and signed >= math.floor(float(made))
+            pipeline.time()
+            pipeline.set(seen, mark, nx=True, ex=_KEPT)
+            pipeline.get(seen)  # the client asks again where an answer was lost: then the mark is there, and is ours
+            made, (now, _), _, found = pipeline.execute()
+        made = self._make(now) if made is None else float(made)
+        return found == mark and signed >= math.floor(made) and abs(now - signed) <= WINDOW
 
-
-_MADE: Final = "replays-made"
+    def _make(self, now: float) -> float:
+        """When the store was made, if not now."""
+        self._redis.set(f"base44-web:{_MADE}", _made_now(self._id, now), nx=True)
+        _opened.add(self._id)
+        return float(self._redis.get(f"base44-web:{_MADE}"))
 
 
 def replay_store(setting: Secret | None) -> SqliteReplays | RedisReplays:

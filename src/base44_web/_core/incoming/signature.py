@@ -22,13 +22,12 @@ from typing import Final, final
 from ...errors import BadRequestError, ConfigurationError, PayloadTooLargeError, ServerError
 from ..config import Settings
 from ..secret import Opaque
-from .replays import describe, replay_store
+from .replays import WINDOW, describe, replay_store
 from .request import SIGNATURE, SIGNED, Incoming
 
 logger = logging.getLogger("base44_web")
 
 _FORM = re.compile(r"v=1;k=([A-Za-z0-9_-]{1,64});t=([0-9]{1,12});n=([A-Za-z0-9_-]{22,64});s=([0-9a-f]{64})")
-_WINDOW: Final = 300  # seconds, either way
 _MOST_PATHS: Final = 16
 
 
@@ -74,8 +73,7 @@ class SignatureCheck(Opaque):
             ConfigurationError: the store cannot be used.
         """
         try:
-            self._store.add("start", 1, signed=0)
-            self._store.probe()
+            self._store.open()
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises
             problem = f"The replay_store (BASE44_REPLAY_STORE) cannot be used ({describe(error)})."
         else:
@@ -131,14 +129,16 @@ class SignatureCheck(Opaque):
                 "is one to tell the server)"
             )
         try:
-            is_new = self._store.add(sha256(name.encode()).hexdigest(), 2 * _WINDOW + 60, signed=seconds)
+            is_new = self._store.add(sha256(name.encode()).hexdigest(), signed=seconds)
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
             logger.error("The replay_store fails, no signed request is let in: %s", describe(error))  # noqa: TRY400
             is_new = None
         if is_new is None:
             raise ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
         if not is_new:
-            raise _refused("this request was here before, or was signed before the replay_store was made")
+            raise _refused(
+                "this request was here before, or was signed before the replay_store was made or the clock was put back"
+            )
 
     def _signed_form(self, incoming: Incoming) -> tuple[str, int, str, str]:
         """Key ID, time, nonce and signature."""
@@ -150,7 +150,7 @@ class SignatureCheck(Opaque):
         key_id, seconds, nonce, signature = found.groups()
         if key_id not in self._settings.relay_keys:
             raise _refused("its key is not known")
-        if abs(time.time() - int(seconds)) > _WINDOW:
+        if abs(time.time() - int(seconds)) > WINDOW:
             raise _refused("it is too old, or a clock is wrong")
         return key_id, int(seconds), nonce, signature
 

@@ -54,6 +54,7 @@ class Base44Error(Exception):
     """
 
     default_status: ClassVar[int | None] = None
+    _whose: bytes | None = None  # the digest of the token whose bearer it is about
 
     def __init__(
         self,

@@ -19,6 +19,7 @@ from fastapi import APIRouter, Depends, HTTPException
 from fastapi.params import Depends as DependsParameter
 from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
+from starlette.responses import Response
 
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
@@ -27,7 +28,7 @@ from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
 from .starlette.guards import admission
-from .starlette.replies import Refused
+from .starlette.replies import Refused, mark_private
 
 logger = logging.getLogger("base44_web")
 
@@ -61,7 +62,8 @@ class _Client(HTTPBearer):
     def __init__(self) -> None:
         super().__init__(**_SCHEME, auto_error=False)
 
-    async def __call__(self, request: HTTPConnection) -> AsyncBase44:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection, response: Response) -> AsyncBase44:  # type: ignore[override]
+        mark_private(response)
         return get_base44(request)
 
     def __eq__(self, other: object) -> bool:
@@ -97,7 +99,8 @@ class _Admission(HTTPBearer):
         self.connectors = connectors
         setattr(self, CONNECTORS, connectors)
 
-    async def __call__(self, request: HTTPConnection) -> AppUser | Connection:  # type: ignore[override]
+    async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
+        mark_private(response)
         outcome = await admission(request, self.connectors)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
@@ -133,10 +136,10 @@ class _CalledGuard(type):
 class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
     guards_app_users = True
 
-    async def __call__(self, request: HTTPConnection) -> AppUser | Connection:
+    async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:
         """`Depends(AppUserRequired())`, as one is used to write it, is the same guard."""
         admission_of = cast(_Admission, self.dependency)
-        return await admission_of(request)
+        return await admission_of(request, response)
 
     def __deepcopy__(self, memo: object) -> NoReturn:
         # FastAPI copies a default that is a plain value: a guard in a list, as in `def view(dependencies=[…])`. The

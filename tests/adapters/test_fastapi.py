@@ -353,3 +353,56 @@ def test_a_decorator_without_wraps_is_warned_of(settings: Settings, caplog: pyte
         add(app)
         assert start_up(app)["type"] == "lifespan.startup.complete"
         assert ("functools.wraps" in caplog.text) is warns
+
+
+class KeepingCache:
+    """An ASGI cache within our middleware, which keeps what it may."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.kept: dict[str, list[Any]] = {}
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        messages = self.kept.get(scope["path"], [])
+
+        async def keep(message: Any) -> None:
+            messages.append(message)
+
+        if not messages:
+            await self.app(scope, receive, keep)
+        headers = dict(messages[0]["headers"])
+        if b"private" not in headers.get(b"cache-control", b"") and b"vary" not in headers:
+            self.kept[scope["path"]] = messages
+        for message in messages:
+            await send(message)
+
+
+def test_a_cache_within_the_middleware_is_told(settings: Settings, adas: Headers, emulator: Emulator) -> None:
+    app = FastAPI()
+    app.add_middleware(KeepingCache)
+    app.add_middleware(Base44Middleware, settings=settings)
+
+    @app.get("/guard")
+    async def guard(user: Annotated[AppUser, AppUserRequired()]) -> Any:
+        return user.email
+
+    @app.get("/client")
+    async def client(base44: Base44Client) -> Any:
+        user = await base44.user()
+        return user.email if user else "nobody"
+
+    @app.get("/all")
+    async def all_() -> Any:
+        return "all"
+
+    with testclient.TestClient(app) as site:
+        for path in ("/guard", "/client"):
+            for headers, email in ((adas, "ada"), (signed_in(emulator, "grace@test.example"), "grace")):
+                answer = site.get(path, headers=dict(headers))
+                assert answer.json() == f"{email}@test.example"
+                assert answer.headers["cache-control"] == "private"
+                assert answer.headers["vary"] == "Authorization, Cookie"
+        assert "vary" not in site.get("/all").headers

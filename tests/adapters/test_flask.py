@@ -322,6 +322,86 @@ def test_a_view_cache_goes_below_a_guard(settings: Settings, adas: Headers, emul
             assert client.get("/x", headers=dict(graces)).text == "grace@test.example"
 
 
+def test_what_a_cache_keeps_for_everybody_asks_nobodys_name(
+    settings: Settings, adas: Headers, emulator: Emulator
+) -> None:
+    """A view without a guard, or a function that a view calls: the first visitor's page would go to all."""
+    caching = pytest.importorskip("flask_caching")
+    app = site(settings)
+    app.testing = True
+    cache = caching.Cache(app, config={"CACHE_TYPE": "SimpleCache"})
+    say = lambda: getattr(request.base44.user(), "email", "nobody")  # noqa: E731
+    helper = cache.memoize(60)(say)
+    whose = lambda *args, **more: request.path + say()  # noqa: E731
+    for path, view in {
+        "/cached": cache.cached(60)(say),
+        "/memoized": cache.memoize(60)(say),
+        "/helper": lambda: helper(),
+        "/own": cache.cached(60, make_cache_key=whose)(say),
+        "/prefix": cache.cached(60, key_prefix=whose)(say),
+        "/signed-in": cache.cached(60, unless=lambda: request.base44.token is not None)(say),
+        "/same-for-all": cache.cached(60)(lambda: "all"),
+    }.items():
+        app.add_url_rule(path, path, view)
+    client, graces = app.test_client(), signed_in(emulator, "grace@test.example")
+    for path in ("/cached", "/memoized", "/helper"):
+        for headers in (adas, graces, []):
+            with pytest.raises(ConfigurationError, match="cached for everybody"):
+                client.get(path, headers=dict(headers))
+    for path in ("/own", "/prefix", "/signed-in"):
+        for headers, name in ((adas, "ada@test.example"), (graces, "grace@test.example"), ([], "nobody")) * 2:
+            assert client.get(path, headers=dict(headers)).text == name, path
+    assert client.get("/same-for-all").text == client.get("/same-for-all", headers=dict(adas)).text == "all"
+
+
+def test_a_resource_whose_head_would_be_open(settings: Settings, adas: Headers) -> None:
+    """Flask-RESTful runs `get` for HEAD, with the decorators of "head"."""
+    restful = pytest.importorskip("flask_restful")
+    for methods in (("get",), ("get", "head")):
+        app = site(settings)
+        app.testing = True
+
+        class Mine(restful.Resource):  # type: ignore[misc,name-defined]
+            method_decorators = {name: [app_user_required] for name in methods}  # noqa: RUF012
+
+            def get(self) -> Any:
+                return "in"
+
+        restful.Api(app).add_resource(Mine, "/mine")
+        client = app.test_client()
+        if "head" not in methods:
+            with pytest.raises(ConfigurationError, match="HEAD"):
+                client.get("/mine", headers=dict(adas))
+            continue
+        assert client.head("/mine").status_code == 401
+        assert client.head("/mine", headers=dict(adas)).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/open", "/guarded", "/nowhere"])
+def test_a_function_after_the_view_that_asks_who_it_was(
+    settings: Settings, emulator: Emulator, adas: Headers, path: str
+) -> None:
+    """Flask answers what it raises with a 500, and asks no error handler but that one's."""
+    app = site(settings)
+    app.add_url_rule("/open", view_func=lambda: "open", endpoint="open")
+    app.add_url_rule("/guarded", view_func=app_user_required(lambda: "in"), endpoint="guarded")
+
+    @app.after_request
+    def note(answer: Any) -> Any:
+        answer.headers["X-User"] = getattr(request.base44.user(), "email", "nobody")
+        if "mine" in request.args:
+            raise KeyError("mine")
+        return answer
+
+    client = app.test_client()
+    answer = client.get(path, headers=dict(signed_in(emulator, lifetime=-3600)))
+    assert answer.status_code == 401
+    assert answer.json["type"] == "urn:base44-web:invalid-token"
+    assert answer.headers["WWW-Authenticate"] == 'Bearer error="invalid_token"'
+    assert client.get(path, headers=dict(adas)).headers["X-User"] == "ada@test.example"
+    assert client.get(f"{path}?mine=1", headers=dict(adas)).status_code == 500
+
+
 @pytest.mark.parametrize("library", ["flask_restful", "flask_restx"])
 @pytest.mark.parametrize("first", ["extension", "api"])
 def test_resources_of_extensions_that_handle_errors_themselves(

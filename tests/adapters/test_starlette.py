@@ -40,7 +40,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse, PlainTextResponse, StreamingResponse
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Mount, Route, Router, WebSocketRoute
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
@@ -1125,3 +1125,49 @@ def test_the_replay_store_is_not_opened_on_the_event_loop(
     assert driver.request("POST", "/run", [*sign(relayed), *CALL]).status_code == 200
     assert threads == [False, False]
     driver.close()
+
+
+def test_a_route_that_comes_later_is_looked_at_before_its_view_runs(settings: Settings) -> None:
+    ran: list[str] = []
+
+    async def view(request: Request) -> Response:
+        ran.append("ran")
+        return PlainTextResponse("in")
+
+    app = Starlette(middleware=[Middleware(Base44Middleware, settings=settings)])
+    with testclient.TestClient(app, raise_server_exceptions=False) as client:
+        assert client.get("/x").status_code == 404
+        app_user_required(view)  # whose result is thrown away
+        app.add_route("/x", view)
+        assert client.get("/x").status_code == 500
+    assert ran == []
+
+
+def test_an_error_about_somebody_else(settings: Settings, emulator: Emulator, adas: Headers) -> None:
+    """An app shares among requests what one of them asked for, and its failure with it."""
+    shared: dict[str, Any] = {}
+
+    async def ask(request: Request) -> Response:
+        try:
+            await request.base44.user()  # type: ignore[attr-defined]
+        except Base44Error as error:
+            shared["error"] = error
+            raise
+        return PlainTextResponse("in")
+
+    async def use(request: Request) -> Response:
+        request.base44  # type: ignore[attr-defined]  # noqa: B018
+        raise shared["error"]
+
+    async def guarded(request: Request) -> Response:
+        raise shared["error"]
+
+    routes = [Route("/ask", ask), Route("/use", use), Route("/guarded", app_user_required(guarded))]
+    app = Starlette(routes=routes, middleware=[Middleware(Base44Middleware, settings=settings)])
+    client = testclient.TestClient(app, raise_server_exceptions=False)
+    old = dict(signed_in(emulator, lifetime=-3600))
+    assert client.get("/ask", headers=old).status_code == 401
+    assert client.get("/guarded", headers=dict(adas)).status_code == 500
+    assert client.get("/use", headers=dict(adas)).status_code == 500
+    assert client.get("/use").status_code == 500
+    assert client.get("/ask", headers=old).status_code == 401

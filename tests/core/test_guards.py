@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 from functools import partial
 
+import jwt
 import pytest
 
 from base44_web import (
     AppUser,
+    AuthenticationError,
     Base44,
     Base44Error,
     ConnectorID,
@@ -27,6 +31,7 @@ from tests.checks import (
     bearer,
 )
 from tests.conftest import Clock
+from tests.drivers import changed
 from tests.transports import Meeting
 
 
@@ -103,3 +108,24 @@ def test_a_connection_at_hand_ends(settings: Settings, emulator: Emulator, ada: 
 def test_next_is_never_none() -> None:
     assert safe_next([], "/app/") == "/app/"
     assert safe_next(["/a", "/a"], "/app/") == "/app/"
+
+
+def test_nobody_is_asked_about_a_forged_token(settings: Settings, emulator: Emulator) -> None:
+    """With keys it is judged here; asking for its connection at the same time would let anybody spend the app's calls."""
+    user = emulator.add_user("ada@test.example")
+    emulator.connect(user, CALENDAR_ID)
+    secret = "a secret that both have, of more than 32 characters"
+    keys = changed(settings, verification="keys", verification_key=secret, algorithms=["HS256"])
+    engine = Engine(keys, emulator.transport)
+    for key, passes in (("x" * 40, False), (secret, True)):
+        token = jwt.encode({"sub": user.id, "exp": int(time.time()) + 300}, key, algorithm="HS256")
+        context = Context(engine, Incoming("GET", bearer(token)))
+        asked = len(emulator.requests)
+        if passes:
+            with suppress(Base44Error):  # the platform knows no such token; it was asked
+                run(admit(BLOCKING, context, (CALENDAR_ID,)))
+            assert len(emulator.requests) > asked
+        else:
+            with pytest.raises(AuthenticationError):
+                run(admit(BLOCKING, context, (CALENDAR_ID,)))
+            assert len(emulator.requests) == asked

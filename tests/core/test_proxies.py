@@ -16,6 +16,7 @@ import pytest
 
 from base44_web import AsyncBase44, Base44, Base44Error, ConfigurationError, Connection, HttpxTransports, Settings
 from base44_web._core.platform.io import run
+from base44_web._core.transport import proxies
 from base44_web._core.transport.proxies import Proxies
 from base44_web.testing import Emulator
 from tests.checks import bearer
@@ -37,7 +38,6 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         ({}, "https://base44.app/", None),
         ({"HTTPS_PROXY": "http://proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
         ({"HTTPS_PROXY": "proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
-        ({"ALL_PROXY": "socks5h://proxy:1080"}, "https://base44.app/", "socks5h://proxy:1080"),
         ({"HTTPS_PROXY": "http://one:1", "ALL_PROXY": "http://two:2"}, "https://base44.app/", "http://one:1"),
         ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "base44.app"}, "https://base44.app/", None),
         ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://base44.app/", None),
@@ -50,6 +50,17 @@ def test_which_proxy(variables: dict[str, str], url: str, proxy: str | None, mon
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert Proxies().of(url) == proxy
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_socks_proxy_needs_its_library(installed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ALL_PROXY", "socks5h://proxy:1080")
+    monkeypatch.setattr(proxies, "find_spec", lambda name: (name == "socksio" and installed) or None)
+    if installed:
+        assert Proxies().of("https://base44.app/") == "socks5h://proxy:1080"
+    else:
+        with pytest.raises(ConfigurationError, match="pip install socksio"):
+            Proxies().of("https://base44.app/")
 
 
 @pytest.mark.parametrize("value", ["ftp://proxy:1", "http://", "https://"])

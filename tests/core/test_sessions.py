@@ -35,9 +35,8 @@ def test_a_session_is_of_one_app() -> None:
     """Apps of one server can have one secret."""
     own = read_caller(asking(SEAL.set_cookie(token(60), "app")), SETTINGS, SEAL)
     assert own.token is not None
-    with pytest.raises(AuthenticationError, match="another app") as caught:
-        read_caller(asking(SEAL.set_cookie(token(60), "other")), SETTINGS, SEAL)
-    assert caught.value.code == "session_ended"
+    # Of another app on the same host: browsers send it here too, and it is nobody's business here to end it.
+    assert read_caller(asking(SEAL.set_cookie(token(60), "other")), SETTINGS, SEAL).token is None
 
 
 def test_a_token_that_has_ended_begins_no_session() -> None:

@@ -41,15 +41,20 @@ def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
 
 def answer(error: BaseException, request: HttpRequest) -> HttpResponse | None:
     """The answer for an error that the app let escape, if it is about this visitor."""
-    found = about_visitor(error)
+    found = about_visitor(error, _whose(request))
     reply = None if found is None else reply_to(found, visit_of(request), guarded=False)
     return None if reply is None else response(reply, request)
+
+
+def _whose(request: HttpRequest) -> bytes | None:
+    context = seen_context(request)
+    return None if context is None else context.whose
 
 
 def note_escaped(sender: object, request: HttpRequest | None = None, **more: object) -> None:
     """Note an error that became a 500: in the project's own middleware Django asks nobody else."""
     error = sys.exc_info()[1]
-    if request is not None and error is not None and about_visitor(error) is not None:
+    if request is not None and error is not None and about_visitor(error, _whose(request)):
         request.__dict__[ESCAPED] = error
 
 

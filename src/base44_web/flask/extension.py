@@ -13,7 +13,8 @@ from .._core.engine.apps import Engines, SettingsResolver
 from .._core.fields import framework_keys
 from .._core.guards.startup import check_views
 from ..errors import Base44Error, ConfigurationError
-from .guards import FRAMEWORKS, check_caches
+from .caches import check_caches
+from .guards import FRAMEWORKS, check_methods
 from .relay import find_engine
 from .replies import answer_errors, early_response
 from .request import ENGINE, give_requests_base44
@@ -105,6 +106,7 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
         return
     check_views(app.view_functions.values(), engines.only.settings if engines.only else None, FRAMEWORKS)
     check_caches(app.view_functions.values())
+    check_methods(app.view_functions.values())
     give_requests_base44(app, engines)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, TypeVar, cast
 
 from flask import current_app
@@ -10,8 +10,9 @@ from flask import request as flask_request
 
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
-from .._core.guards.startup import CONNECTORS, is_awaiting
+from .._core.guards.startup import is_awaiting
 from ..errors import Base44Error, ConfigurationError
+from .caches import package_of
 from .replies import refusal
 from .request import context_of_request
 
@@ -88,31 +89,34 @@ class _Flask:
 _FLASK = _Flask()
 
 
-def _package(view: Any) -> str:
-    name: object = getattr(view, "__globals__", {}).get("__name__")
-    return name.partition(".")[0] if isinstance(name, str) else ""
+def _is_ours(decorator: Any) -> bool:
+    return str(getattr(decorator, "__module__", "")).startswith("base44_web.")
 
 
 def _answers_preflights(view: Any) -> bool:
     """Whether this is flask-cors' `cross_origin`, and it answers OPTIONS itself, so that the view does not run."""
     itself = "OPTIONS" in getattr(view, "required_methods", ()) and not getattr(view, "provide_automatic_options", True)
     config = cast("dict[str, Any]", current_app.config)
-    return itself and _package(view) == "flask_cors" and bool(config.get("CORS_AUTOMATIC_OPTIONS", True))
+    return itself and package_of(view) == "flask_cors" and bool(config.get("CORS_AUTOMATIC_OPTIONS", True))
 
 
 FRAMEWORKS: Final = ("flask", "flask_restful", "flask_restx")
 """Packages whose objects may have a view within."""
 
 
-def check_caches(views: Iterable[Any]) -> None:
-    """Refuse a view cache above a guard: what it keeps of one user it would give to others, and ask no guard.
+def check_methods(views: Iterable[Any]) -> None:
+    """Refuse a guard that Flask-RESTful uses for GET alone: for HEAD it runs `get` without it.
 
     Raises:
-        ConfigurationError: a view is cached by Flask-Caching, and guarded below that.
+        ConfigurationError: there is one.
     """
     for view in views:
-        if _package(view) == "flask_caching" and hasattr(view, CONNECTORS):
-            raise ConfigurationError(
-                f"The view {getattr(view, '__name__', view)!r} is guarded below its cache, which would give one user's "
-                "page to others: put the cache below the guard, with a key for each user, or leave it out."
-            )
+        per_method = getattr(getattr(view, "view_class", None), "method_decorators", None)
+        if isinstance(per_method, Mapping):
+            decorators = cast("Mapping[str, Any]", per_method)
+            guarded = [name for name in ("get", "head") if any(_is_ours(each) for each in decorators.get(name, ()))]
+            if guarded == ["get"]:
+                raise ConfigurationError(
+                    f"The guard of {view.view_class.__name__}.get does not hold for HEAD, which runs get, too: write "
+                    'the same method_decorators for "head".'
+                )

@@ -36,9 +36,20 @@ def early_response(error: Base44Error) -> Response:
 
 def escaped(error: BaseException) -> Response | None:
     """The answer for an error that the app let escape, if it is about this visitor."""
-    found = about_visitor(error)
+    found = about_visitor(error, context_of_request().whose)
     reply = None if found is None else reply_to(found, visit_of_request(), guarded=False)
     return None if reply is None else response(reply)
+
+
+def answer_in_place(error: BaseException, answered: Response) -> None:
+    """Make a 500 for an error about this visitor the answer to them.
+
+    The same object, for what an `after_request` function raised is answered where Flask takes no other any more.
+    """
+    own = escaped(error)
+    if own is not None:
+        answered.status_code, answered.headers = own.status_code, own.headers
+        answered.set_data(own.get_data())
 
 
 def answer_errors(app: Flask) -> None:

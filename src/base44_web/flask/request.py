@@ -18,6 +18,7 @@ from .._core.incoming.request import Incoming
 from .._core.platform.io import IN_THREADS
 from .._core.replies.reply import with_private, with_vary
 from ..errors import Base44Error, MiddlewareMissingError
+from .caches import refuse_in_cache
 
 ENGINE: Final = "base44_web.engine"
 ESCAPED: Final = "_base44_escaped"
@@ -63,6 +64,7 @@ current_base44 = cast(Base44, LocalProxy(get_base44))
 def give_requests_base44(app: Flask, engines: Engines) -> None:
     """Derive the app's `request_class`, whatever set it, so that requests have a `base44`."""
     if issubclass(app.request_class, _WithBase44):
+        app.request_class._base44_in_caches = "cache" in app.extensions
         return
     own = app.request_class
     content = {"__module__": own.__module__, "_base44_engines": engines}
@@ -74,6 +76,7 @@ class _WithBase44:
 
     environ: dict[str, Any]
     _base44_engines: Engines
+    _base44_in_caches = False
 
     def __init__(self, environ: dict[str, Any], *args: Any, **options: Any) -> None:
         engines = self._base44_engines
@@ -85,6 +88,8 @@ class _WithBase44:
 
     @property
     def base44(self) -> Base44:
+        if self._base44_in_caches:
+            refuse_in_cache()
         client: Base44 | None = self.__dict__.get("_base44")
         if client is None:
             client = self._base44 = Base44._for(self._base44_new_context())
@@ -118,9 +123,9 @@ def finish(context: Context, response: Response) -> Response:
     """
     error = cast(dict[str, BaseException], vars(cast(Any, flask_request)._get_current_object())).get(ESCAPED)
     if error is not None and response.status_code == 500:
-        from .replies import escaped  # which stands on this module
+        from .replies import answer_in_place  # which stands on this module
 
-        response = escaped(error) or response
+        answer_in_place(error, response)
     if context.was_read:
         response.headers["Vary"] = with_vary(response.headers.get("Vary"))
         response.headers["Cache-Control"] = with_private(response.headers.get("Cache-Control"))

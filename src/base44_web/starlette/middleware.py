@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sized
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -57,6 +57,8 @@ class Base44Middleware:
         self._templates = templates
         self._error: str | None = None
         self._checked = False
+        self._routes: Sized = ()
+        self._count = 0
         self._engines: Engines | None = None
         try:
             source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
@@ -71,7 +73,8 @@ class Base44Middleware:
             return
         if self._engines is None:
             raise ConfigurationError(self._error or "")
-        if not self._checked:  # by the lifespan: some servers send none, and none reaches a mounted app
+        # The lifespan checks; some servers send none, none reaches a mounted app, and routes are added later.
+        if not self._checked or len(self._routes) != self._count:
             self._check_guards(scope, None)
         engine = self._engines.only
         try:
@@ -113,6 +116,8 @@ class Base44Middleware:
         apps = (scope.get("app"), self.app)
         check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
         self._checked = True
+        self._routes = getattr(scope.get("app") or self.app, "routes", ())
+        self._count = len(self._routes)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
         engines, problem = self._engines, self._error

@@ -125,15 +125,28 @@ async def answer(connection: Any, reply: Reply) -> Response | None:
 
 def escaped_reply(error: BaseException, connection: HTTPConnection) -> Reply | None:
     """The answer for an error that the app let escape, if it is about this visitor; `None`: it is the app's own."""
-    found = about_visitor(error)
+    found = about_visitor(error, context_of(connection).whose)
     return None if found is None else reply_to(found, visit_of(connection), guarded=False)
+
+
+_PRIVATE: Final = b"cache-control", b"private"
+_VARY: Final = b"vary", b"Authorization, Cookie"
+
+
+def mark_private(response: Response) -> None:
+    """Mark what FastAPI makes of a view's answer, before a cache within our middleware sees it."""
+    raw = response.raw_headers
+    if _VARY not in raw:
+        raw += [_PRIVATE, _VARY]
 
 
 def tell_caches(message: Message) -> None:
     """Tell caches that an answer (`http.response.start`) depends on who asks."""
     raw = list(message.get("headers", ()))
+    if _PRIVATE in raw and _VARY in raw:
+        return
     if {b"vary", b"cache-control"}.isdisjoint(name.lower() for name, _ in raw):  # most often, and ten times as quick
-        message["headers"] = [*raw, (b"cache-control", b"private"), (b"vary", b"Authorization, Cookie")]
+        message["headers"] = [*raw, _PRIVATE, _VARY]
         return
     headers = MutableHeaders(scope=message)
     headers["Cache-Control"] = with_private(headers.get("Cache-Control"))

@@ -129,6 +129,20 @@ class Context(Opaque):
         """The same request for somebody else: who signs in with it."""
         return Context(self.engine, caller, awaiting=self.awaiting)
 
+    # --- whose an error is
+
+    @property
+    def whose(self) -> bytes | None:
+        """The digest of the token that came in; `None` as long as nobody asked."""
+        caller = self._caller
+        return None if caller is None else b"" if caller.token is None else caller.token.digest
+
+    def note(self, error: Base44Error) -> Base44Error:
+        """Note whom an error is about: an app can share what it asked for among requests, and this with it."""
+        if error.about_visitor and error._whose is None:
+            error._whose = self.whose
+        return error
+
     # --- what a guard fetched
 
     def keep(self, connector_id: str, connection: Connection) -> None:
@@ -164,13 +178,17 @@ async def call(
     request = make(context.caller, *args, **options)
     outcome = await perform.perform(io, context.engine.platform, request, limiter=_limiter(context))
     if isinstance(outcome, Base44Error):
-        raise outcome
+        raise context.note(outcome)
     return outcome
 
 
 async def identify(io: IO, context: Context) -> AppUser:
     """The verified app user; see `identity.verify.identify`."""
-    return await verify.identify(io, context.engine.identity, context.caller)
+    try:
+        return await verify.identify(io, context.engine.identity, context.caller)
+    except Base44Error as error:
+        context.note(error)
+        raise
 
 
 async def app_user_connection(io: IO, context: Context, connector_id: str) -> Connection:
@@ -185,7 +203,7 @@ async def app_user_connection(io: IO, context: Context, connector_id: str) -> Co
     identity, caller, limiter = context.engine.identity, context.caller, _limiter(context)
     outcome = await fetch.app_user_connection(io, identity, caller, connector_id, limiter=limiter)
     if isinstance(outcome, Base44Error):
-        raise outcome
+        raise context.note(outcome)
     return outcome
 
 

@@ -37,6 +37,8 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> A
         user is None and token.dead_reason(context.engine.platform.clock.time()) is not None
     ):
         return await identify(io, context)  # raises; nobody is asked about such a token
+    if user is None and context.engine.identity.keys is not None:
+        user = await identify(io, context)  # here, most often without a call: nobody is asked about a forged token
     was_known = user is not None
 
     async def verified() -> AppUser | Connection:

@@ -27,7 +27,10 @@ def trusted_caller(incoming: Incoming, settings: Settings, token: Token | None) 
             raise bad_request(f"The request has more than one {name} header.", code="duplicate_header")
     state = next((value for value in incoming.all(STATE) if value.reveal()), None)
     if incoming.joined and any("," in value.reveal() for value in incoming.all(STATE)):
-        raise bad_request("The request has more than one base44-state header.", code="duplicate_header")
+        raise bad_request(
+            "The request has more than one Base44-State header, or one with a comma, which WSGI cannot tell apart.",
+            code="duplicate_header",
+        )
     if state is not None and not _STATE.fullmatch(state.reveal()):
         raise bad_request("The Base44-State header has characters that cannot be sent on.", code="bad_state")
     env = incoming.one(DATA_ENV)

@@ -72,15 +72,20 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
     return tell(situation_of(error), visit, {"Retry-After": str(_retry_after(error))})
 
 
-def about_visitor(error: BaseException) -> Base44Error | None:
-    """The error about this visitor that the app let escape: itself, or one in a group, if all in it are such errors."""
+def about_visitor(error: BaseException, whose: bytes | None) -> Base44Error | None:
+    """The error about this visitor that the app let escape: itself, or one in a group, if all in it are such errors.
+
+    Args:
+        error: what escaped.
+        whose: the digest of this visitor's token, as `Context.whose`.
+    """
     if isinstance(error, BaseExceptionGroup):
-        found = [about_visitor(each) for each in cast(BaseExceptionGroup[BaseException], error).exceptions]
+        found = [about_visitor(each, whose) for each in cast(BaseExceptionGroup[BaseException], error).exceptions]
         # Tasks that are cancelled because of the first leave none; an error of the app's own is not to be hidden.
         return next(iter(found), None) if all(each is not None for each in found) else None
     if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
         return None
-    return error if error.about_visitor else None
+    return error if error.about_visitor and error._whose in (None, whose) else None
 
 
 def early_reply(error: Base44Error) -> Reply:

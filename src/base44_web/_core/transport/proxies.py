@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from ...errors import ConfigurationError
@@ -43,6 +44,12 @@ def _proxy_for(origin: str) -> str | None:
         raise ConfigurationError(
             f"The environment's proxy for {parts.scheme} ({parts.scheme.upper()}_PROXY or ALL_PROXY) is no http, https "
             "or socks5 address.",
+            code="no_http_client",
+        )
+    if found.scheme.startswith("socks") and find_spec("socksio") is None:
+        raise ConfigurationError(
+            f"The environment's proxy for {parts.scheme} is a SOCKS proxy, for which socksio is missing: "
+            "pip install socksio.",
             code="no_http_client",
         )
     return proxy

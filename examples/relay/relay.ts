@@ -256,15 +256,27 @@ export async function relay(request: Request, to: Relay): Promise<Response> {
     if (!NOT_SENT.has(name) && (SIGNED.includes(name) || !connection.includes(name))) headers.append(name, value);
   }
   headers.set("accept-encoding", "identity"); // so that the length stays what it is
-  headers.set(SIGNATURE, await sign(to, request.method, found.path, found.url.search.slice(1), headers, body));
+  const send = async (): Promise<Response> => {
+    headers.set(SIGNATURE, await sign(to, request.method, found.path, found.url.search.slice(1), headers, body));
+    return await sent(found.url, { method: request.method, headers, body: bodyless ? null : body }, to);
+  };
+  let answer = await send();
+  if (await isTooEarly(answer)) answer = await send();
+  return await returned(request, answer, found, to);
+}
 
-  let answer: Response;
+/** Whether it was signed before the server had made the store of what it has seen: it lets in nothing older. */
+async function isTooEarly(answer: Response): Promise<boolean> {
+  if (answer.status !== 400 || !answer.headers.has("retry-after")) return false;
+  const octets = await readAll(answer.clone().body, MAX_PROBLEM).catch(() => null);
+  return octets !== null && new TextDecoder().decode(octets).includes("urn:base44-web:bad-signature");
+}
+
+async function sent(url: URL, what: RequestInit, to: Relay): Promise<Response> {
   const slow = new AbortController();
   const timer = setTimeout(() => slow.abort(), to.timeout ?? 25_000);
   try {
-    answer = await fetch(found.url, {
-      method: request.method, headers, body: bodyless ? null : body, redirect: "manual", signal: slow.signal,
-    });
+    return await fetch(url, { ...what, redirect: "manual", signal: slow.signal });
   } catch (error) {
     const [status, what] = slow.signal.aborted ? [504, "took too long"] as const : [502, "cannot be reached"] as const;
     const why = error instanceof Error ? error.cause ?? error.message : error;
@@ -274,7 +286,6 @@ export async function relay(request: Request, to: Relay): Promise<Response> {
   } finally {
     clearTimeout(timer);
   }
-  return await returned(request, answer, found, to);
 }
 
 async function returned(

@@ -19,7 +19,7 @@ from base44_web import (
     Settings,
 )
 from base44_web._core.engine.apps import Engines
-from base44_web._core.incoming.replays import RedisReplays, SqliteReplays
+from base44_web._core.incoming.replays import RedisReplays, SqliteReplays, Verdict
 from base44_web.testing import Emulator
 from tests.apps.calls import encode_call
 from tests.drivers import Driver, changed
@@ -59,11 +59,11 @@ def test_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     now = 1_800_000_000.0
     monkeypatch.setattr(time, "time", lambda: now)
     store = SqliteReplays(str(tmp_path / "replays"))
-    assert store.add("a", signed=now)
+    assert store.add("a", signed=now) is Verdict.NEW
     now += 600
-    assert not store.add("a", signed=now)
+    assert store.add("a", signed=now) is not Verdict.NEW
     now += 61
-    assert store.add("b", signed=now)
+    assert store.add("b", signed=now) is Verdict.NEW
     with sqlite3.connect(tmp_path / "replays") as connection:
         assert connection.execute("SELECT name FROM seen WHERE until > 0").fetchall() == [("b",)]
     connection.close()
@@ -72,8 +72,8 @@ def test_what_is_old_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_redis_forgets_by_itself(redis: str) -> None:
     store = RedisReplays(redis)
     store.open()
-    assert store.add("a", signed=time.time() + 1)
-    assert not store.add("a", signed=time.time() + 1)
+    assert store.add("a", signed=time.time() + 1) is Verdict.NEW
+    assert store.add("a", signed=time.time() + 1) is not Verdict.NEW
     assert 640 < store._redis.ttl("base44-web:seen:a") <= 660
     store._redis.close()
 
@@ -93,8 +93,8 @@ def test_a_redis_that_is_asked_again_is_not_a_replay(redis: str, monkeypatch: py
         return execute(self, *words, **options)
 
     monkeypatch.setattr(Pipeline, "execute", twice)
-    assert store.add("a", signed=time.time() + 1)
-    assert not store.add("a", signed=time.time() + 1)
+    assert store.add("a", signed=time.time() + 1) is Verdict.NEW
+    assert store.add("a", signed=time.time() + 1) is not Verdict.NEW
     store._redis.close()
 
 
@@ -116,22 +116,22 @@ def test_a_clock_that_is_put_back_lets_nothing_in_twice(clock: list[float], tmp_
     store.open()
     clock[0] += 7200
     old = clock[0]
-    assert store.add("old", signed=old)
+    assert store.add("old", signed=old) is Verdict.NEW
     clock[0] += 3600
-    assert store.add("new", signed=clock[0])
+    assert store.add("new", signed=clock[0]) is Verdict.NEW
     clock[0] = old + further
     for again in (store, SqliteReplays(str(tmp_path / "replays"))):  # the second: after a restart
-        assert not again.add("old", signed=old)
+        assert again.add("old", signed=old) is not Verdict.NEW
     clock[0] = old + 3600 - 200
-    assert store.add("as the clock is right again", signed=clock[0])
+    assert store.add("as the clock is right again", signed=clock[0]) is Verdict.NEW
 
 
 def test_a_clock_that_was_ahead_before_anybody_came(clock: list[float], tmp_path: Path) -> None:
     store = SqliteReplays(str(tmp_path / "replays"))
     store.open()
     clock[0] -= 3600
-    assert store.add("a", signed=clock[0] + 1)
-    assert not store.add("b", signed=clock[0] - 1)  # perhaps of a store before
+    assert store.add("a", signed=clock[0] + 1) is Verdict.NEW
+    assert store.add("b", signed=clock[0] - 1) is not Verdict.NEW  # perhaps of a store before
 
 
 def test_a_worker_whose_clock_is_put_back(clock: list[float], redis: str) -> None:
@@ -139,9 +139,9 @@ def test_a_worker_whose_clock_is_put_back(clock: list[float], redis: str) -> Non
     clock[0] = datetime.now(UTC).timestamp()
     store = RedisReplays(redis)
     store._redis.set("base44-web:replays-made", clock[0] - 7200)
-    assert store.add("a", signed=clock[0])
+    assert store.add("a", signed=clock[0]) is Verdict.NEW
     clock[0] -= 3600
-    assert not store.add("b", signed=clock[0])
+    assert store.add("b", signed=clock[0]) is not Verdict.NEW
     store._redis.close()
 
 
@@ -155,9 +155,9 @@ def test_the_request_that_is_the_reason_to_make_the_store(
         first: Any = SqliteReplays(str(tmp_path / "replays"))
     else:
         first = RedisReplays(f"{request.getfixturevalue('redis')}?client_name={tmp_path.name}")  # one not opened yet
-    assert first.add("first", signed=now - 1)
-    assert not first.add("first", signed=now - 1)
-    assert not first.add("older", signed=now - 5)
+    assert first.add("first", signed=now - 1) is Verdict.NEW
+    assert first.add("first", signed=now - 1) is not Verdict.NEW
+    assert first.add("older", signed=now - 5) is not Verdict.NEW
     if kind == "redis":
         first._redis.close()
 
@@ -228,16 +228,16 @@ def test_a_store_that_was_lost_lets_nothing_old_in(kind: str, tmp_path: Path, re
     """With a container's temporary folder, or a Redis that keeps nothing: it has forgotten what was here."""
     store, lose = lost_sqlite(tmp_path) if kind == "sqlite" else lost_redis(request.getfixturevalue("redis"))
     now = time.time()
-    assert not store.add("before", signed=now - 10)
-    assert store.add("after", signed=now + 1)
-    assert not store.add("after", signed=now + 1)
+    assert store.add("before", signed=now - 10) is not Verdict.NEW
+    assert store.add("after", signed=now + 1) is Verdict.NEW
+    assert store.add("after", signed=now + 1) is not Verdict.NEW
     lose()
-    assert not store.add("after", signed=now - 1)
-    assert store.add("new", signed=time.time() + 1)
+    assert store.add("after", signed=now - 1) is not Verdict.NEW
+    assert store.add("new", signed=time.time() + 1) is Verdict.NEW
     other = (
         SqliteReplays(str(tmp_path / "replays")) if kind == "sqlite" else RedisReplays(request.getfixturevalue("redis"))
     )
-    assert not other.add("new", signed=time.time() + 1)  # another process
+    assert other.add("new", signed=time.time() + 1) is not Verdict.NEW  # another process
     for each in (store, other):
         if kind == "redis":
             each._redis.close()
@@ -252,7 +252,10 @@ def test_what_was_signed_before_the_store_was_made(
     call = encode_call("service", "get_connection", ["slack"], {})
 
     def post(seconds: int) -> int:
-        return driver.request("POST", "/run", [*sign(headers, seconds=seconds), *call]).status_code
+        answer = driver.request("POST", "/run", [*sign(headers, seconds=seconds), *call])
+        # A relay may sign again what was only too early.
+        assert answer.headers.get("retry-after") == (None if answer.status_code == 200 else "1")
+        return answer.status_code
 
     now = int(time.time())
     assert post(now) == 200  # which makes it

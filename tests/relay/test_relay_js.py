@@ -282,6 +282,32 @@ def test_the_relays_own_key_and_clock_are_not_the_visitors_fault(
     assert (re.search(r"clocks differ by (399\d|40\d\d) s", told) is not None) == (wrong == "clock")
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_what_was_signed_too_early_is_signed_again(runtime: str, tmp_path: Path, times: int) -> None:
+    """As a server starts it lets nothing in that was signed before. An app's own 400 is nobody's to send again."""
+    seen: list[tuple[str, str, bytes]] = []
+
+    def early(self: http.server.BaseHTTPRequestHandler) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        seen.append((self.path, self.headers["base44-relay-signature"], body))
+        kind = "mine" if self.path == "/mine" else "urn:base44-web:bad-signature"
+        problem = json.dumps({"type": kind, "status": 400}).encode()
+        if len(seen) <= times:
+            says(self, 400, {"Content-Type": "application/problem+json", "Retry-After": "1"}, problem)
+        else:
+            says(self, 200, {}, b"in")
+
+    with listening(early) as server, relaying(runtime, tmp_path, relay_to(server)) as url:
+        answer = httpx2.post(f"{url}/functions/relay/x", content=b"body", timeout=20)
+        assert answer.status_code == (200 if times == 1 else 502)
+        (one, first, body), (other, second, again) = seen
+        assert (one, body) == (other, again) == ("/x", b"body")
+        assert first != second
+        seen.clear()
+        assert httpx2.post(f"{url}/functions/relay/mine", content=b"body", timeout=20).status_code == 400
+        assert len(seen) == 1
+
+
 def test_a_server_that_is_down_or_slow(runtime: str, tmp_path: Path) -> None:
     done = threading.Event()
 

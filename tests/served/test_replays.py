@@ -55,5 +55,6 @@ def test_of_twenty_copies_one_passes(
     where = str(tmp_path / "replays") if store == "sqlite" else request.getfixturevalue("redis")
     path = "/sync/run" if driver.startswith("django") else "/run"
     with serving(server, relay_environment(emulator, platform, driver, where), tmp_path / "output") as (url, _):
+        httpx2.get(url + path, timeout=PATIENCE)  # a worker that has loaded the app, and made the store
         for _ in range(3):
             assert copies_pass(url, path, relayed) == 1

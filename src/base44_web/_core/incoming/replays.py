@@ -13,6 +13,7 @@ import secrets
 import stat
 import time
 from collections.abc import Iterator
+from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, final
@@ -26,6 +27,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger("base44_web")
 
 
+class Verdict(Enum):
+    """What a store knows of a signed request."""
+
+    NEW = "new"
+    SEEN = "it was here before"
+    EARLIER = "it was signed before the replay_store was made, or before the clock was put back"
+
+
 class ReplayStore(Protocol):
     """Notes what it has not seen yet."""
 
@@ -37,10 +46,10 @@ class ReplayStore(Protocol):
         """
         ...
 
-    def add(self, name: str, *, signed: float) -> bool:
-        """Note a name until its signature is too old anyway; whether it is new. Atomic, among all who share the store.
+    def add(self, name: str, *, signed: float) -> Verdict:
+        """Note a name until its signature is too old anyway. Atomic, among all who share the store.
 
-        Not new is also what was signed (seconds since 1970) at a time that the store does not remember: before it was
+        `EARLIER` is what was signed (seconds since 1970) at a time that the store does not remember: before it was
         made, for a store that was lost (with a container's temporary folder, or a Redis that keeps nothing) has
         forgotten; and where the clock was put back, what it has let go since.
 
@@ -63,6 +72,10 @@ def _made_now(store: str, now: float) -> float:
     return now if store in _opened else math.floor(now) - _ON_THE_WAY
 
 
+def _verdict(is_new: bool, remembers: bool) -> Verdict:
+    return Verdict.SEEN if not is_new else Verdict.NEW if remembers else Verdict.EARLIER
+
+
 @final
 class SqliteReplays:
     """A SQLite file, for the workers of one machine.
@@ -79,7 +92,7 @@ class SqliteReplays:
         with self._connected(time.time()):
             pass
 
-    def add(self, name: str, *, signed: float) -> bool:
+    def add(self, name: str, *, signed: float) -> Verdict:
         """As `ReplayStore.add`."""
         now = time.time()
         with self._connected(now) as connection:
@@ -90,7 +103,7 @@ class SqliteReplays:
                     self._keep_latest(connection, _LET_GO, now - _KEPT + WINDOW)
             is_new = connection.execute(_INSERT, (name, now + _KEPT)).rowcount == 1
             ((forgotten,),) = connection.execute("SELECT max(-until) FROM seen WHERE until < 0")
-        return is_new and signed >= math.floor(forgotten)
+        return _verdict(is_new, signed >= math.floor(forgotten))
 
     @contextlib.contextmanager
     def _connected(self, now: float) -> Iterator[sqlite3.Connection]:
@@ -148,7 +161,7 @@ class RedisReplays:
                 policy,
             )
 
-    def add(self, name: str, *, signed: float) -> bool:
+    def add(self, name: str, *, signed: float) -> Verdict:
         """As `ReplayStore.add`."""
         seen, mark = f"base44-web:seen:{name}", secrets.token_bytes(16)
         with self._redis.pipeline(transaction=True) as pipeline:
@@ -158,7 +171,7 @@ class RedisReplays:
             pipeline.get(seen)  # the client asks again where an answer was lost: then the mark is there, and is ours
             made, (now, _), _, found = pipeline.execute()
         made = self._make(now) if made is None else float(made)
-        return found == mark and signed >= math.floor(made) and abs(now - signed) <= WINDOW
+        return _verdict(found == mark, signed >= math.floor(made) and abs(now - signed) <= WINDOW)
 
     def _make(self, now: float) -> float:
         """When the store was made, if not now."""

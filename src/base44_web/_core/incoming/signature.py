@@ -22,7 +22,7 @@ from typing import Final, final
 from ...errors import BadRequestError, ConfigurationError, PayloadTooLargeError, ServerError
 from ..config import Settings
 from ..secret import Opaque
-from .replays import WINDOW, describe, replay_store
+from .replays import WINDOW, Verdict, describe, replay_store
 from .request import SIGNATURE, SIGNED, Incoming
 
 logger = logging.getLogger("base44_web")
@@ -129,16 +129,15 @@ class SignatureCheck(Opaque):
                 "is one to tell the server)"
             )
         try:
-            is_new = self._store.add(sha256(name.encode()).hexdigest(), signed=seconds)
+            verdict = self._store.add(sha256(name.encode()).hexdigest(), signed=seconds)
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
             logger.error("The replay_store fails, no signed request is let in: %s", describe(error))  # noqa: TRY400
-            is_new = None
-        if is_new is None:
+            verdict = None
+        if verdict is None:
             raise ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
-        if not is_new:
-            raise _refused(
-                "this request was here before, or was signed before the replay_store was made or the clock was put back"
-            )
+        if verdict is not Verdict.NEW:
+            # What was too early a relay may sign once more.
+            raise _refused(verdict.value, retry_after=1 if verdict is Verdict.EARLIER else None)
 
     def _signed_form(self, incoming: Incoming) -> tuple[str, int, str, str]:
         """Key ID, time, nonce and signature."""
@@ -165,7 +164,9 @@ class SignatureCheck(Opaque):
         return hmac.digest(self._settings.relay_keys[key_id].reveal().encode(), octets, "sha256").hex()
 
 
-def _refused(reason: str) -> BadRequestError:
+def _refused(reason: str, *, retry_after: float | None = None) -> BadRequestError:
     logger.warning("A relayed request is refused: %s", reason)
     # No 401: the visitor's token is not what is wrong, and a page would sign them out.
-    return BadRequestError("The signature is refused.", code="bad_signature", about_visitor=True)
+    return BadRequestError(
+        "The signature is refused.", code="bad_signature", about_visitor=True, retry_after=retry_after
+    )

@@ -30,7 +30,7 @@ SUBSTITUTIONS = [
     (r"\bAsync(Base44|ServiceRole|ConnectorsModule|UserConnectorsModule|HttpxTransport|Deadline|Transport)\b", r"\1"),
     (r"\bASYNC_BASE44\b", "AsyncBase44"),
     # What is written once: awaited here, run to its end there.
-    (r"await (call|identify|app_user_connection)\(self\._context\.awaiting, (.*)\)$", r"run(\1(BLOCKING, \2))"),
+    (r"await (\w+)\(self\._context\.awaiting, (.*)\)$", r"run(\1(BLOCKING, \2))"),
     (r"^from \.\.platform import wire$", "from ..platform import wire\nfrom ..platform.io import BLOCKING, run"),
     (r"async def ", "def "),
     (r"async with ", "with "),

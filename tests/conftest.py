@@ -180,6 +180,7 @@ def settings(emulator: Emulator, platform: str, fields: dict[str, Any]) -> Setti
         service_token=emulator.service_token,
         app_user_connectors={"calendar": CALENDAR_ID},
         timeout=60,
+        connection_ttl=0,  # what a test changes at the platform shows at once; tests/core/test_connections.py is about the cache
         connect_timeout=30,
     )
     return changed(usual, **fields)

@@ -23,7 +23,7 @@ from starlette.responses import Response
 
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
-from ._core.guards.startup import CONNECTORS, check_connectors
+from ._core.guards.startup import CONNECTORS, Needs, check_connectors
 from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
@@ -88,29 +88,32 @@ SyncBase44Client = Annotated[Base44, Depends(_blocking)]
 """The blocking client for this request's app user, in plain `def` endpoints."""
 
 
+_USER: Final = Needs()
+
+
 class _Admission(HTTPBearer):
     """The guard as a dependency, which declares the bearer scheme, too.
 
     Equal guards are one, for FastAPI's cache and for `dependency_overrides`.
     """
 
-    def __init__(self, connectors: tuple[str, ...] = ()) -> None:
+    def __init__(self, needs: Needs = _USER) -> None:
         super().__init__(**_SCHEME, auto_error=False)
-        self.connectors = connectors
-        setattr(self, CONNECTORS, connectors)
+        self.needs = needs
+        setattr(self, CONNECTORS, needs.connectors)
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
         mark_private(response)
-        outcome = await admission(request, self.connectors)
+        outcome = await admission(request, self.needs)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
-        return get_base44(request).connection(self.connectors[0]) if self.connectors else outcome
+        return get_base44(request).connection(self.needs.connectors[0]) if self.needs.connectors else outcome
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Admission) and other.connectors == self.connectors
+        return isinstance(other, _Admission) and other.needs == self.needs
 
     def __hash__(self) -> int:
-        return hash(self.connectors)
+        return hash(self.needs)
 
 
 class _CalledGuard(type):
@@ -170,6 +173,7 @@ class AppUserConnection(_GuardParameter):
 
     Args:
         connector: a name from `app_user_connectors`, or a `ConnectorID`.
+        fresh: whether the platform is to be asked for each request, whatever is remembered.
 
     Raises:
         TypeError: it is no string, or empty.
@@ -177,8 +181,8 @@ class AppUserConnection(_GuardParameter):
 
     _example = '"calendar"'
 
-    def __init__(self, connector: str) -> None:
-        super().__init__(_Admission(check_connectors((connector,), "AppUserConnection")))
+    def __init__(self, connector: str, *, fresh: bool = False) -> None:
+        super().__init__(_Admission(Needs(check_connectors((connector,), "AppUserConnection"), fresh)))
 
 
 def connect_router() -> APIRouter:

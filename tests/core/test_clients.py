@@ -133,7 +133,7 @@ def test_a_blocking_call_on_an_event_loop_is_warned_of(
 
     async def blocking() -> None:
         for _ in range(3):
-            client.as_service_role.connectors.get_connection("slack")
+            client.as_service_role.connectors.get_connection("slack", fresh=True)
 
     asyncio.run(blocking())
     assert caplog.text.count("request.base44.aio") == 1

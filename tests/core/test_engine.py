@@ -118,9 +118,8 @@ def test_cancelled_calls_leave_nothing(server: Any, settings: Settings, emulator
         async with AsyncBase44(settings=settings) as base44:
             # Unlike one that waits, a server that writes notices that nobody reads any more.
             emulator.fault(Fault(body=b" " * 10_000, drip=0.05), times=10)
-            calls = [
-                asyncio.ensure_future(base44.as_service_role.connectors.get_connection("slack")) for _ in range(10)
-            ]
+            connectors = base44.as_service_role.connectors
+            calls = [asyncio.ensure_future(connectors.get_connection("slack", fresh=True)) for _ in range(10)]
             while len(emulator.requests) < 10:
                 await asyncio.sleep(0.01)
             for call in calls:

@@ -337,11 +337,11 @@ def test_one_deadline_for_who_waited_and_then_leads(emulator: Emulator, ada: App
 
 
 UNGUARDED = [
-    ("client", "user", ()),
-    ("user", "connect_app_user", ("calendar",)),
-    ("user", "disconnect_app_user", ("calendar",)),
-    ("service", "get_connection", ("slack",)),
-    ("service", "get_current_app_user_connection", ("calendar",)),
+    ("client", "user", (), {}),
+    ("user", "connect_app_user", ("calendar",), {}),
+    ("user", "disconnect_app_user", ("calendar",), {}),
+    ("service", "call_api", ("slack",), {"path": "/"}),
+    ("service", "get_current_app_user_connection", ("calendar",), {}),
 ]
 
 
@@ -355,7 +355,7 @@ def test_forged_tokens_at_unguarded_views_take_no_known_users_place(
     known = bearer(token)
     tokens = [jwt.encode({"sub": "x", "n": n}, SECRET, algorithm="HS256") for n in range(perform._CALLS + 50)]
 
-    async def flooded(module: str, method: str, args: tuple[str, ...]) -> None:
+    async def flooded(module: str, method: str, args: tuple[str, ...], options: dict[str, str]) -> None:
         held = Held(emulator, lambda request: token not in str(request.plain_headers()))
         settings = Settings(
             app_id=emulator.app_id, service_token=emulator.service_token, app_user_connectors={"calendar": CALENDAR_ID},
@@ -365,7 +365,9 @@ def test_forged_tokens_at_unguarded_views_take_no_known_users_place(
 
         async def get(path: str, headers: Headers) -> int:
             url = f"http://testserver{path}"
-            answer = await app(httpx2.Request("GET", url, headers=[*headers, *encode_call(module, method, args, {})]))
+            answer = await app(
+                httpx2.Request("GET", url, headers=[*headers, *encode_call(module, method, args, options)])
+            )
             return int(answer.status_code)
 
         assert await get("/me", known) == 200

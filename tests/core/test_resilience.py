@@ -126,14 +126,17 @@ def test_nonsense_in_retry_after(settings: Settings, emulator: Emulator, value: 
 
 def test_a_slow_platform_does_not_pile_up_requests(emulator: Emulator) -> None:
     count = perform._CALLS + perform._WAITING + 20
-    call = encode_call("service", "get_connection", ["slack"], {})
+    names = [f"c{n}" for n in range(count)]  # each its own: who asks for the same shares one call
+    for name in names:
+        emulator.share(name)
 
     async def main() -> None:
         held = Held(emulator, lambda request: True)
         settings = Settings(app_id=emulator.app_id, service_token=emulator.service_token, timeout=600)
         app = make_app("core-awaiting", settings, held)
-        request = httpx2.Request("POST", "http://testserver/run", headers=call)
-        tasks = [asyncio.create_task(app(request)) for _ in range(count)]
+        calls = [encode_call("service", "get_connection", [name], {}) for name in names]
+        requests = [httpx2.Request("POST", "http://testserver/run", headers=call) for call in calls]
+        tasks = [asyncio.create_task(app(request)) for request in requests]
         await held.arrived(perform._CALLS)
         while sum(task.done() for task in tasks) < 20:
             await asyncio.sleep(0)

@@ -135,7 +135,9 @@ def asked(way: str, upstream: Upstream, callers: list[str], between: Callable[[]
     if library != "default":
         module = pytest.importorskip(library)
         transport = HttpxTransports(client=module.Client, async_client=module.AsyncClient)
-    settings = Settings(app_id="app", server_url=upstream.url, identity_ttl=0, max_retries=0, timeout=PATIENCE)
+    settings = Settings(
+        app_id="app", server_url=upstream.url, identity_ttl=0, connection_ttl=0, max_retries=0, timeout=PATIENCE
+    )
     engine = Engine(settings, transport)
 
     def context(who: str) -> Context:

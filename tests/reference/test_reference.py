@@ -274,7 +274,9 @@ def wire(request: Recorded) -> tuple[Any, ...]:
 @pytest.fixture
 def trusting(driver_name: str, recorder: tuple[Recorder, str]) -> Iterator[Driver]:
     _, url = recorder
-    settings = Settings(app_id=APP_ID, platform_headers="trust", allowed_api_urls=[url], identity_ttl=0)
+    settings = Settings(
+        app_id=APP_ID, platform_headers="trust", allowed_api_urls=[url], identity_ttl=0, connection_ttl=0
+    )
     driver = Driver(driver_name, settings)
     yield driver
     driver.close()

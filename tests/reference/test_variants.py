@@ -169,7 +169,7 @@ def sites(recorder: Platform, tmp_path_factory: pytest.TempPathFactory) -> Itera
             environment = clean | {
                 "TEST_DRIVER": site.partition(" ")[2], "BASE44_APP_ID": APP_ID, "BASE44_PLATFORM_HEADERS": "trust",
                 "BASE44_SERVER_URL": recorder.configured, "BASE44_ALLOWED_API_URLS": recorder.named,
-                "BASE44_SERVICE_TOKEN": "configured.token", "BASE44_IDENTITY_TTL": "0", "BASE44_MAX_RETRIES": "0",
+                "BASE44_SERVICE_TOKEN": "configured.token", "BASE44_IDENTITY_TTL": "0", "BASE44_CONNECTION_TTL": "0", "BASE44_MAX_RETRIES": "0",
                 "BASE44_TIMEOUT": "60", "BASE44_CONNECT_TIMEOUT": "30",
             }  # fmt: skip
             command = [word.format(port=port) for word in SITES[site]]

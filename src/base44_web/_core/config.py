@@ -175,6 +175,12 @@ class Settings(_Given):
         60.0,
         doc="60 seconds for which the platform's word on a token is remembered, never past its `exp`; 0: not at all",
     )
+    connection_ttl: Seconds = Setting(
+        fields.short_ttl,
+        30.0,
+        doc="30 seconds for which a connection may be used again without asking the platform, at most 300; 0: not at "
+        "all. Whatever it is, all who ask at the same time share one call",
+    )
     if not TYPE_CHECKING:
 
         def __init__(self, **given: Any) -> None:

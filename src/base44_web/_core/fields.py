@@ -349,6 +349,12 @@ def ttl(value: object) -> float:
     return 0.0 if off else seconds(value)
 
 
+def short_ttl(value: object) -> float:
+    if ttl(value) > 300:  # what is kept for longer is wrong for longer
+        raise ValueError("must be 0, or a number of seconds up to 300")
+    return ttl(value)
+
+
 def as_secrets(value: Any) -> Any:
     """One credential or several, each wrapped."""
     return (

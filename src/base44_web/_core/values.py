@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, Protocol, Self, TypeAlias, TypeVar, final
+from typing import Any, Literal, NoReturn, Self, TypeAlias, final
 
+from .provider_auth import Origin, ProviderAuth, R, auth_for, authorize
 from .secret import Opaque, Secret
 
 Phase: TypeAlias = Literal["not_sent", "responded", "timed_out", "sent_unconfirmed"]
 Method: TypeAlias = Literal["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD"]
-
-
-class _HasHeaders(Protocol):
-    @property
-    def headers(self) -> Any: ...
-
-
-_R = TypeVar("_R", bound=_HasHeaders)
 
 
 class ConnectorID(str):
@@ -31,42 +25,84 @@ class ConnectorID(str):
 
 
 @final
+class ConnectionRecord(Opaque):
+    """What the platform said of a connection. It belongs to nobody's request: caches and flights hold these."""
+
+    __slots__ = ("_fingerprint", "asked", "config", "integration_type", "token")
+
+    def __init__(self, token: Secret, config: Mapping[str, str] | None, integration_type: str | None) -> None:
+        self.token = token
+        self.config = None if config is None else MappingProxyType(dict(config))
+        self.integration_type = integration_type
+        self.asked = 0.0  # monotonic clock
+        self._fingerprint: bytes | None = None
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The token's SHA-256, to compare it by."""
+        if self._fingerprint is None:
+            self._fingerprint = sha256(self.token.reveal().encode()).digest()
+        return self._fingerprint
+
+
+@final
 class Connection(Opaque):
     """A live connection to an outside service: its access token and configuration.
 
-    Pass it as `auth=` to `httpx`, `httpx2` or `requests` for calls to the provider. It cannot be pickled
-    or serialised, and its repr shows no token.
+    For calls to the provider give `connection.auth()` to httpx2 or httpx as `auth=`: it sends the newest token, and
+    survives a 401. `auth=connection` (requests takes it, too) sends this one, once. Tokens go only over https, and http
+    on loopback. A connection cannot be pickled or serialised, and its repr shows no token.
     """
 
-    __slots__ = ("_config", "_token", "_type")
+    __slots__ = ("_origin", "_record")
 
     def __init__(self, token: Secret, config: Mapping[str, str] | None, integration_type: str | None) -> None:
-        self._token = token
-        self._config = None if config is None else MappingProxyType(dict(config))
-        self._type = integration_type
+        self._record = ConnectionRecord(token, config, integration_type)
+        self._origin: Origin[ConnectionRecord] | None = None
+
+    @classmethod
+    def _of(cls, record: ConnectionRecord, origin: Origin[ConnectionRecord]) -> Self:
+        self = cls.__new__(cls)
+        self._record, self._origin = record, origin
+        return self
 
     @property
     def access_token(self) -> str:
-        """The OAuth access token of the outside service."""
-        return self._token.reveal()
+        """The OAuth access token of the outside service. It never changes: `renew` gives another connection."""
+        return self._record.token.reveal()
 
     @property
     def connection_config(self) -> Mapping[str, str] | None:
         """What else the provider's API needs (a Snowflake account, a shop domain), or `None`. Read-only."""
-        return self._config
+        return self._record.config
 
     @property
     def integration_type(self) -> str | None:
         """The integration type the platform named, such as `"googlecalendar"`."""
-        return self._type
+        return self._record.integration_type
 
-    def __call__(self, request: _R) -> _R:
-        """Authorize a request: `auth=connection` of httpx2, httpx and requests."""
-        request.headers["Authorization"] = self._token.bearer()
-        return request
+    def auth(self, hosts: Iterable[str] | None = None) -> ProviderAuth:
+        """What to give to httpx2 or httpx as `auth=`, for a client or a request, blocking or awaiting.
+
+        It sends the newest token. After a 401 of the provider it renews the connection (`request.base44.renew`) and
+        sends the request once more, if its body can be sent again. It works after the response, in other threads and
+        event loops.
+
+        Args:
+            hosts: the only hosts to send the token to, such as `["www.googleapis.com"]`, `["*.googleapis.com"]`; by
+                default any, over https.
+
+        Raises:
+            ValueError: as a request is sent: it goes elsewhere, or not over https (http on loopback).
+        """
+        return auth_for(self._record, self._origin, hosts)
+
+    def __call__(self, request: R) -> R:
+        """Authorize one request: `auth=connection` of httpx2, httpx and requests."""
+        return authorize(request, self._record.token)
 
     def __repr__(self) -> str:
-        return f"<Connection {self._type or ''}>"
+        return f"<Connection {self.integration_type or ''}>"
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:

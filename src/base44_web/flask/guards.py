@@ -10,7 +10,7 @@ from flask import request as flask_request
 
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
-from .._core.guards.startup import is_awaiting
+from .._core.guards.startup import Needs, is_awaiting
 from ..errors import Base44Error, ConfigurationError
 from .caches import package_of
 from .replies import refusal
@@ -33,24 +33,25 @@ def app_user_required(view: V) -> V:
     Raises:
         TypeError: at import, for anything but a function.
     """
-    return _guard(view, ())
+    return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str) -> Callable[[V], V]:
+def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
     """Guard a view: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.
 
     Args:
         connectors: names from `BASE44_APP_USER_CONNECTORS`, or a `ConnectorID` each.
+        fresh: whether the platform is to be asked for each request, whatever is remembered.
     """
-    return guard_for(_guard, connectors)
+    return guard_for(_guard, connectors, fresh=fresh)
 
 
-def _guard(view: V, connectors: tuple[str, ...]) -> V:
+def _guard(view: V, needs: Needs) -> V:
     if isinstance(view, type):
         raise TypeError(f"Guard the class {view.__name__} by its attribute: decorators = [app_user_required].")
-    return guard_function(_FLASK, view, connectors)
+    return guard_function(_FLASK, view, needs)
 
 
 class _Flask:

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from .._core.engine.context import Context
 from .._core.guards.admit import admit
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
-from .._core.guards.startup import CONNECTORS, check_function, is_awaiting, left_out, mark
+from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
 from .._core.replies.reply import Reply, with_private, with_vary
 from .._core.values import AppUser
 from ..errors import Base44Error, ConfigurationError
@@ -37,28 +37,29 @@ def app_user_required(view: V) -> V:
     Raises:
         TypeError: at import, for anything else.
     """
-    return _guard(view, ())
+    return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str) -> Callable[[V], V]:
+def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
     """Guard an endpoint: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.
 
     Args:
         connectors: names from `app_user_connectors`, or a `ConnectorID` each.
+        fresh: whether the platform is to be asked for each request, whatever is remembered.
     """
-    return guard_for(_guard, connectors)
+    return guard_for(_guard, connectors, fresh=fresh)
 
 
-def _guard(view: V, connectors: tuple[str, ...]) -> V:
+def _guard(view: V, needs: Needs) -> V:
     if isinstance(view, type):
-        return cast(V, _guard_class(view, connectors))
+        return cast(V, _guard_class(view, needs))
     if _is_asgi_app(view):
-        return cast(V, _GuardedApp(cast(ASGIApp, view), connectors))
+        return cast(V, _GuardedApp(cast(ASGIApp, view), needs))
     check_function(view)
     awaiting = view if is_awaiting(view) else _in_threadpool(cast(Callable[..., Any], view))
-    return cast(V, guard_awaiting(_STARLETTE, awaiting, connectors))
+    return cast(V, guard_awaiting(_STARLETTE, awaiting, needs))
 
 
 def _in_threadpool(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -84,14 +85,14 @@ def _is_asgi_app(view: Any) -> bool:
 class _GuardedApp:
     """An ASGI app behind a guard."""
 
-    def __init__(self, app: ASGIApp, connectors: tuple[str, ...]) -> None:
+    def __init__(self, app: ASGIApp, needs: Needs) -> None:
         self._app = app
-        self._connectors = connectors
-        mark(self, app, connectors)
+        self._needs = needs
+        mark(self, app, needs.connectors)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            outcome = await admission(HTTPConnection(scope), self._connectors)
+            outcome = await admission(HTTPConnection(scope), self._needs)
             if isinstance(outcome, Reply):
                 await deliver(outcome, scope, receive, send)
                 return
@@ -129,7 +130,7 @@ class _Starlette:
 _STARLETTE = _Starlette()
 
 
-def _guard_class(view: type[Any], connectors: tuple[str, ...]) -> type[Any]:
+def _guard_class(view: type[Any], needs: Needs) -> type[Any]:
     if not issubclass(view, HTTPEndpoint | WebSocketEndpoint):
         raise TypeError(
             f"{view.__name__} is neither an HTTPEndpoint nor a WebSocketEndpoint; guard its endpoints instead."
@@ -137,7 +138,7 @@ def _guard_class(view: type[Any], connectors: tuple[str, ...]) -> type[Any]:
     dispatch = view.dispatch
 
     async def guarded(self: Any) -> None:
-        outcome = await admission(HTTPConnection(self.scope), connectors)
+        outcome = await admission(HTTPConnection(self.scope), needs)
         if isinstance(outcome, Reply):
             await deliver(outcome, self.scope, self.receive, self.send)
         else:
@@ -145,15 +146,15 @@ def _guard_class(view: type[Any], connectors: tuple[str, ...]) -> type[Any]:
 
     content = {"dispatch": guarded, "__module__": view.__module__, "__doc__": view.__doc__}
     made = type(view.__name__, (view,), content)
-    mark(made, view, connectors)
+    mark(made, view, needs.connectors)
     return made
 
 
-async def admission(connection: HTTPConnection, connectors: tuple[str, ...]) -> AppUser | Reply:
+async def admission(connection: HTTPConnection, needs: Needs) -> AppUser | Reply:
     """The verified user who may pass, or the answer to who may not."""
     context = context_of(connection)
     try:
-        return await admit(context.awaiting, context, connectors)
+        return await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
     except Base44Error as error:
         return refusal(error, connection)
 

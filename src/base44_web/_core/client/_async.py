@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from ..config import Settings
-from ..engine.context import Context, app_user_connection, call, identify
+from ..engine.context import Context, call, connect, connection, disconnect, forget, identify, renew_connection
 from ..incoming.caller import DataEnv
 from ..platform import wire
 from ..secret import Opaque, Secret, as_secret
@@ -85,6 +85,7 @@ class AsyncBase44(Opaque):
     async def aclose(self) -> None:
         """Close the connections of a client that you made. A request's client owns none, so nothing happens."""
         if self._context.owns_engine:
+            self._context.closed = True
             await self._context.engine.aclose()
 
     @property
@@ -169,6 +170,37 @@ class AsyncBase44(Opaque):
             )
         return connection
 
+    async def renew(self, connection: Connection) -> Connection:
+        """A newer connection, where the provider said 401 to this one's token.
+
+        The user is verified again, and the platform asked, unless somebody else has been given a newer token already:
+        one call for all who hold the same. `connection.auth()` does this by itself.
+
+        Args:
+            connection: what `get_…` or a guard gave. It stays as it is.
+
+        Raises:
+            RateLimitError: the provider refuses the newest token that there is (`retry_after`, seconds): the app user
+                must connect again, or the request needs more rights than they have granted.
+            AuthenticationError, NotConnectedError: the user is no longer signed in, or connected.
+            ConfigurationError: the client that the connection came from was closed.
+            ValueError: the connection was made by hand.
+        """
+        return await renew_connection(self._context.awaiting, self._context, connection)
+
+    async def forget(self, user: AppUser | str | None = None) -> None:
+        """Drop what is remembered of a user here: who they are, and their connections.
+
+        For when they sign out, or something about them has changed elsewhere.
+
+        Args:
+            user: another one than this request's: a user, or a user's ID.
+
+        Raises:
+            Base44Error: nobody knows by now whose token this request's is, and the platform cannot be asked.
+        """
+        await forget(self._context.awaiting, self._context, user)
+
 
 @final
 class AsyncServiceRole(Opaque):
@@ -198,37 +230,46 @@ class AsyncConnectorsModule(Opaque):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def get_connection(self, integration_type: str) -> Connection:
+    async def get_connection(self, integration_type: str, *, fresh: bool = False) -> Connection:
         """The app's shared connection of an integration type, such as `"slack"`.
+
+        Args:
+            integration_type: as the platform calls it.
+            fresh: whether the platform is to be asked now, whatever is remembered.
 
         Raises:
             NotConnectedError: nothing is connected.
             MeteredConnectorError: the connector gives no token; use `call_api`.
         """
         check_identifier(integration_type, "integration_type")
-        return await call(self._context.awaiting, self._context, wire.get_connection, integration_type)
+        return await connection(self._context.awaiting, self._context, "shared", integration_type, fresh=fresh)
 
-    async def get_workspace_connection(self, connector_id: str) -> Connection:
+    async def get_workspace_connection(self, connector_id: str, *, fresh: bool = False) -> Connection:
         """The shared connection of a connector that runs on the workspace's own OAuth app.
+
+        Args:
+            connector_id: its ID.
+            fresh: whether the platform is to be asked now, whatever is remembered.
 
         Raises:
             NotConnectedError: nothing is connected.
         """
         check_identifier(connector_id, "connector_id")
-        return await call(self._context.awaiting, self._context, wire.get_workspace_connection, connector_id)
+        return await connection(self._context.awaiting, self._context, "workspace", connector_id, fresh=fresh)
 
-    async def get_current_app_user_connection(self, connector: str) -> Connection:
+    async def get_current_app_user_connection(self, connector: str, *, fresh: bool = False) -> Connection:
         """The connection of the app user whose request this is.
 
         Args:
             connector: a name from `app_user_connectors`, or a connector ID.
+            fresh: whether the platform is to be asked now, whatever is remembered.
 
         Raises:
             AuthenticationError: nobody is signed in, or the token is refused.
             NotConnectedError: this app user has not connected it.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        return await app_user_connection(self._context.awaiting, self._context, connector_id)
+        return await connection(self._context.awaiting, self._context, "app_user", connector_id, fresh=fresh)
 
     async def call_api(
         self,
@@ -307,7 +348,7 @@ class AsyncUserConnectorsModule(Opaque):
             NotFoundError: the connector is not set up.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        url = await call(self._context.awaiting, self._context, wire.connect_app_user, connector_id)
+        url = await connect(self._context.awaiting, self._context, connector_id)
         return url.reveal()
 
     async def disconnect_app_user(self, connector: str) -> None:
@@ -321,5 +362,4 @@ class AsyncUserConnectorsModule(Opaque):
             NotFoundError: there was no connection.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        self._context.drop(connector_id)
-        await call(self._context.awaiting, self._context, wire.disconnect_app_user, connector_id)
+        await disconnect(self._context.awaiting, self._context, connector_id)

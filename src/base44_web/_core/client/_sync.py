@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from ..config import Settings
-from ..engine.context import Context, app_user_connection, call, identify
+from ..engine.context import Context, call, connect, connection, disconnect, forget, identify, renew_connection
 from ..incoming.caller import DataEnv
 from ..platform import wire
 from ..platform.io import BLOCKING, run
@@ -87,6 +87,7 @@ class Base44(Opaque):
     def close(self) -> None:
         """Close the connections of a client that you made. A request's client owns none, so nothing happens."""
         if self._context.owns_engine:
+            self._context.closed = True
             self._context.engine.close()
 
     @property
@@ -171,6 +172,37 @@ class Base44(Opaque):
             )
         return connection
 
+    def renew(self, connection: Connection) -> Connection:
+        """A newer connection, where the provider said 401 to this one's token.
+
+        The user is verified again, and the platform asked, unless somebody else has been given a newer token already:
+        one call for all who hold the same. `connection.auth()` does this by itself.
+
+        Args:
+            connection: what `get_…` or a guard gave. It stays as it is.
+
+        Raises:
+            RateLimitError: the provider refuses the newest token that there is (`retry_after`, seconds): the app user
+                must connect again, or the request needs more rights than they have granted.
+            AuthenticationError, NotConnectedError: the user is no longer signed in, or connected.
+            ConfigurationError: the client that the connection came from was closed.
+            ValueError: the connection was made by hand.
+        """
+        return run(renew_connection(BLOCKING, self._context, connection))
+
+    def forget(self, user: AppUser | str | None = None) -> None:
+        """Drop what is remembered of a user here: who they are, and their connections.
+
+        For when they sign out, or something about them has changed elsewhere.
+
+        Args:
+            user: another one than this request's: a user, or a user's ID.
+
+        Raises:
+            Base44Error: nobody knows by now whose token this request's is, and the platform cannot be asked.
+        """
+        run(forget(BLOCKING, self._context, user))
+
 
 @final
 class ServiceRole(Opaque):
@@ -200,37 +232,46 @@ class ConnectorsModule(Opaque):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def get_connection(self, integration_type: str) -> Connection:
+    def get_connection(self, integration_type: str, *, fresh: bool = False) -> Connection:
         """The app's shared connection of an integration type, such as `"slack"`.
+
+        Args:
+            integration_type: as the platform calls it.
+            fresh: whether the platform is to be asked now, whatever is remembered.
 
         Raises:
             NotConnectedError: nothing is connected.
             MeteredConnectorError: the connector gives no token; use `call_api`.
         """
         check_identifier(integration_type, "integration_type")
-        return run(call(BLOCKING, self._context, wire.get_connection, integration_type))
+        return run(connection(BLOCKING, self._context, "shared", integration_type, fresh=fresh))
 
-    def get_workspace_connection(self, connector_id: str) -> Connection:
+    def get_workspace_connection(self, connector_id: str, *, fresh: bool = False) -> Connection:
         """The shared connection of a connector that runs on the workspace's own OAuth app.
+
+        Args:
+            connector_id: its ID.
+            fresh: whether the platform is to be asked now, whatever is remembered.
 
         Raises:
             NotConnectedError: nothing is connected.
         """
         check_identifier(connector_id, "connector_id")
-        return run(call(BLOCKING, self._context, wire.get_workspace_connection, connector_id))
+        return run(connection(BLOCKING, self._context, "workspace", connector_id, fresh=fresh))
 
-    def get_current_app_user_connection(self, connector: str) -> Connection:
+    def get_current_app_user_connection(self, connector: str, *, fresh: bool = False) -> Connection:
         """The connection of the app user whose request this is.
 
         Args:
             connector: a name from `app_user_connectors`, or a connector ID.
+            fresh: whether the platform is to be asked now, whatever is remembered.
 
         Raises:
             AuthenticationError: nobody is signed in, or the token is refused.
             NotConnectedError: this app user has not connected it.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        return run(app_user_connection(BLOCKING, self._context, connector_id))
+        return run(connection(BLOCKING, self._context, "app_user", connector_id, fresh=fresh))
 
     def call_api(
         self,
@@ -309,7 +350,7 @@ class UserConnectorsModule(Opaque):
             NotFoundError: the connector is not set up.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        url = run(call(BLOCKING, self._context, wire.connect_app_user, connector_id))
+        url = run(connect(BLOCKING, self._context, connector_id))
         return url.reveal()
 
     def disconnect_app_user(self, connector: str) -> None:
@@ -323,5 +364,4 @@ class UserConnectorsModule(Opaque):
             NotFoundError: there was no connection.
         """
         connector_id = self._context.engine.settings.connector_id(check_identifier(connector, "connector"))
-        self._context.drop(connector_id)
-        run(call(BLOCKING, self._context, wire.disconnect_app_user, connector_id))
+        run(disconnect(BLOCKING, self._context, connector_id))

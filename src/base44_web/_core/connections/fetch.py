@@ -1,32 +1,222 @@
-"""Fetching connections."""
+"""Fetching connections: from the cache, from who is asking already, or from the platform.
+
+Caches and flights hold plain records. Who asked gets a `Connection` of their own, so that nobody acts with the
+credentials of who asked first.
+"""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable, Hashable
+from hashlib import sha256
+from typing import Final, NamedTuple, final
 
-from ...errors import AuthenticationError, Base44Error
+from ...errors import AuthenticationError, Base44Error, MeteredConnectorError, RateLimitError
 from ..identity.verify import Identity, identify
 from ..incoming.caller import Caller
 from ..platform import wire
 from ..platform.io import IO
-from ..platform.perform import perform
+from ..platform.perform import fly, perform
 from ..platform.queues import Limiter
-from ..values import AppUser, Connection
+from ..secret import Opaque
+from ..values import AppUser, ConnectionRecord
+from .memory import ConnectionMemory, Entry, Route
+from .renewals import Renewals
 
 logger = logging.getLogger("base44_web")
 
+_MAKE: Final = {
+    "shared": wire.get_connection,
+    "workspace": wire.get_workspace_connection,
+    "app_user": wire.get_current_app_user_connection,
+}
+_PERSONAL: Final = (400, 401, 403, 422)  # what can be about the token or the user of who asks
+_SHARED_TRIES: Final = 2
 
-async def app_user_connection(
-    io: IO, identity: Identity, caller: Caller, connector_id: str, *, limiter: Limiter | None = None
-) -> Connection | Base44Error:
-    """The app user's connection, or why there is none.
 
-    A 401 can be about the user's token or the service token, for both were sent: who is not known is asked about first.
+@final
+class Connections(Opaque):
+    """What one engine knows of connections.
+
+    Attributes:
+        identity: who verifies tokens.
+        memory: what the platform gave a short time ago.
+        renewals: what providers refused a short time ago.
     """
-    call = wire.get_current_app_user_connection(caller, connector_id)
-    outcome = await perform(io, identity.platform, call, limiter=limiter)
-    if not isinstance(outcome, AuthenticationError):
+
+    __slots__ = ("_by_service", "identity", "memory", "renewals")
+
+    def __init__(self, identity: Identity) -> None:
+        settings = identity.platform.settings
+        self.identity = identity
+        self.memory = ConnectionMemory(settings.connection_ttl, identity.platform.clock)
+        self.renewals = Renewals(identity.platform.clock)
+        self._by_service = settings.platform_headers == "trust"  # else it is configured, or its signature was verified
+
+    def after_fork(self) -> None:
+        """In the child: locks may have been held."""
+        self.memory.after_fork()
+        self.renewals.after_fork()
+
+    def entry(self, caller: Caller, wanted: Wanted, user: AppUser | None) -> Entry | None:
+        """Where a connection is kept; `None` where it is not to be.
+
+        Raises:
+            ServiceRoleUnavailableError: there is no service token, and so nothing to be had.
+        """
+        service = wire.service_token(caller)
+        of_user = wanted.route == "app_user"
+        if caller.state is not None or (of_user and user is None):
+            return None
+        return Entry(
+            wanted.route,
+            wanted.connector,
+            caller.server_url,
+            caller.app_id,
+            caller.data_env,
+            user.id if of_user and user is not None else None,
+            _digest(service.reveal()) if self._by_service else None,
+        )
+
+
+class Wanted(NamedTuple):
+    """Which connection."""
+
+    route: Route
+    connector: str
+
+
+class _Landed(NamedTuple):
+    outcome: ConnectionRecord | Base44Error
+    whose: tuple[bytes, bytes]
+
+
+def _digest(text: str) -> bytes:
+    return sha256(text.encode()).digest()
+
+
+def _credentials(caller: Caller) -> tuple[bytes, bytes]:
+    token = caller.token
+    return b"" if token is None else token.digest, _digest(wire.service_token(caller).reveal())
+
+
+def at_hand(connections: Connections, caller: Caller, wanted: Wanted, user: AppUser | None) -> ConnectionRecord | None:
+    """What the cache has, without waiting."""
+    if connections.memory.ttl == 0:
+        return None
+    entry = connections.entry(caller, wanted, user)
+    return None if entry is None else connections.memory.get(entry)
+
+
+async def fetch(
+    io: IO, connections: Connections, caller: Caller, wanted: Wanted, user: AppUser | None, *, limiter: Limiter,
+    fresh: bool = False,
+) -> ConnectionRecord | Base44Error:  # fmt: skip
+    """A connection, or why there is none.
+
+    Args:
+        io: how to wait.
+        connections: where to look.
+        caller: who asks.
+        wanted: for what.
+        user: the caller, verified; `None` for one who is not.
+        limiter: where calls queue.
+        fresh: whether neither the cache nor what somebody else asked for before will do.
+
+    Raises:
+        ServiceRoleUnavailableError: there is no service token.
+        AuthenticationError: an app user's connection is wanted, and nobody is signed in.
+    """
+    memory = connections.memory
+    entry = connections.entry(caller, wanted, user)
+    if entry is None or memory.ttl == 0 or fresh:
+        memory.count("bypasses")
+    else:
+        kept = memory.get(entry)
+        if kept is not None:
+            return kept
+        memory.count("misses")
+
+    async def ask() -> ConnectionRecord | Base44Error:
+        outcome = await _ask(io, connections, caller, wanted, limiter)
+        if entry is not None and isinstance(outcome, ConnectionRecord):
+            memory.put(entry, outcome)
         return outcome
+
+    if fresh:
+        outcome = await ask()
+    else:
+        # What was asked for before a connection ended is not what is wanted after.
+        ended = memory.last_end(wanted.connector, entry)
+        slow_lane = limiter is connections.identity.platform.unverified
+        outcome = await share(io, connections, caller, (wanted, entry, ended, slow_lane), ask)
+    if wanted.route == "app_user" and isinstance(outcome, AuthenticationError):
+        return await _whose_fault(io, connections.identity, caller, outcome)
+    return outcome
+
+
+async def _ask(
+    io: IO, connections: Connections, caller: Caller, wanted: Wanted, limiter: Limiter
+) -> ConnectionRecord | Base44Error:
+    platform = connections.identity.platform
+    begun = platform.clock.monotonic()
+    call = _MAKE[wanted.route](caller, wanted.connector)
+    outcome = await perform(io, platform, call, limiter=limiter)
+    if isinstance(outcome, ConnectionRecord):
+        outcome.asked = begun
+    return outcome
+
+
+async def share(
+    io: IO, connections: Connections, caller: Caller, key: tuple[Hashable, ...],
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
+) -> ConnectionRecord | Base44Error:  # fmt: skip
+    """One call for all who ask at the same time; who led with credentials that are no good keeps the error.
+
+    Args:
+        io: how to wait.
+        connections: of which engine.
+        caller: who asks.
+        key: what is the same for all who may share; with an entry of `None` also their credentials are.
+        ask: makes the call.
+    """
+    platform, own = connections.identity.platform, _credentials(caller)
+    end = platform.clock.monotonic() + platform.settings.timeout
+    state = None if caller.state is None else _digest(caller.state.reveal())
+    shared: Hashable = (
+        *key, state, None if key[1] is not None else own, caller.server_url, caller.app_id, caller.data_env,
+    )  # fmt: skip
+    for tries in range(_SHARED_TRIES + 1):
+        led = False
+
+        async def lead() -> _Landed:
+            nonlocal led
+            led = True
+            return _Landed(await ask(), own)
+
+        # After that each alone: they have waited for others long enough.
+        landed = await fly(io, platform, shared if tries < _SHARED_TRIES else (shared, own), lead, end=end)
+        if isinstance(landed, Base44Error):
+            return landed
+        outcome = landed.outcome
+        if led:
+            return outcome
+        if not isinstance(outcome, Base44Error):
+            connections.memory.count("joined")
+            return outcome
+        if landed.whose == own or not _is_personal(outcome):
+            error = outcome.again()
+            error.about_visitor = error.about_visitor and caller.is_visitor
+            return error
+    raise AssertionError("unreachable")
+
+
+def _is_personal(error: Base44Error) -> bool:
+    return error.status in _PERSONAL and not isinstance(error, MeteredConnectorError)
+
+
+async def _whose_fault(io: IO, identity: Identity, caller: Caller, refused: AuthenticationError) -> Base44Error:
+    """A 401 can be about the user's token or the service token, for both were sent: who is not known is asked about."""
     if isinstance(identity.known.get(caller), AppUser):
         identity.known.drop(caller)  # it may be refused by now: the next request asks
     elif identity.platform.settings.verification != "none":
@@ -34,6 +224,49 @@ async def app_user_connection(
             await identify(io, identity, caller)
         except Base44Error as error:
             return error
-    outcome.about_visitor = False
+    refused.about_visitor = False
     logger.error("The platform refuses the service token: check service_token (BASE44_SERVICE_TOKEN) and app_id.")
-    return outcome
+    return refused
+
+
+async def renew(
+    io: IO, connections: Connections, caller: Caller, wanted: Wanted, used: ConnectionRecord, *, limiter: Limiter
+) -> ConnectionRecord | Base44Error:
+    """A newer connection than one whose token the provider refused; one call for all who hold that.
+
+    Raises:
+        Base44Error: the user is not verified any more, or the provider refuses every token that there is.
+    """
+    memory = connections.memory
+    user = await identify(io, connections.identity, caller) if wanted.route == "app_user" else None
+    entry = connections.entry(caller, wanted, user)
+    newer = None if entry is None else memory.reject(entry, used.fingerprint)
+    if newer is not None:
+        return newer
+    whose: Hashable = entry or (wanted, _credentials(caller))
+    renewed = connections.renewals.of(whose, used)
+    if isinstance(renewed, ConnectionRecord):
+        return renewed
+    if renewed is not None:
+        return RateLimitError(
+            "The provider refuses the newest token that there is: the app user must connect again, or the request asks "
+            "for more than was granted.",
+            code="renewed_already",
+            retry_after=renewed,
+        )
+    memory.count("renewals")
+
+    async def ask() -> ConnectionRecord | Base44Error:
+        if user is not None:
+            try:
+                await identify(io, connections.identity, caller, fresh=True)
+            except Base44Error as error:
+                return error
+        outcome = await _ask(io, connections, caller, wanted, limiter)
+        if isinstance(outcome, ConnectionRecord):
+            connections.renewals.note(whose, used, outcome)
+            if entry is not None:
+                memory.put(entry, outcome)
+        return outcome
+
+    return await share(io, connections, caller, ("renew", entry, used.fingerprint, wanted), ask)

@@ -6,21 +6,22 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, final
 
-from ...errors import Base44Error, ConfigurationError
+from ...errors import AuthenticationError, Base44Error, ConfigurationError
 from ..claims import Token
 from ..config import Settings
-from ..connections import fetch
+from ..connections.fetch import Wanted, at_hand, fetch, renew
+from ..connections.memory import Route
 from ..fields import is_bearer_token
 from ..identity import verify
 from ..incoming.caller import Caller, DataEnv, configured_caller
 from ..incoming.read import caller_with, read_caller
 from ..incoming.request import Incoming
-from ..platform import perform
-from ..platform.io import AWAITING, IO
+from ..platform import perform, wire
+from ..platform.io import AWAITING, BLOCKING, IO, run
 from ..platform.queues import Limiter
 from ..platform.wire import Call
 from ..secret import Opaque, Secret
-from ..values import AppUser, Connection
+from ..values import AppUser, Connection, ConnectionRecord
 from .engine import Engine
 
 if TYPE_CHECKING:
@@ -44,13 +45,16 @@ class Context(Opaque):
 
     Attributes:
         was_read: whether somebody asked who is calling: then no cache may give the answer to others.
+        closed: whether the client that owns the engine was closed.
     """
 
     __slots__ = (
         "_caller",
         "_connections",
         "_incoming",
+        "_user",
         "awaiting",
+        "closed",
         "engine",
         "owns_engine",
         "was_read",
@@ -65,7 +69,8 @@ class Context(Opaque):
         self._incoming = source if isinstance(source, Incoming) else None
         self._caller = source if isinstance(source, Caller) else None
         self._connections: dict[str, tuple[Connection, float]] = {}
-        self.was_read = False
+        self._user: tuple[AppUser | None, float] = None, 0.0
+        self.was_read = self.closed = False
 
     @classmethod
     def without_request(
@@ -154,9 +159,30 @@ class Context(Opaque):
         connection, until = self._connections.get(connector_id, (None, 0.0))
         return connection if self.engine.platform.clock.monotonic() < until else None
 
-    def drop(self, connector_id: str) -> None:
-        """Drop what is at hand: the app user disconnects."""
-        self._connections.pop(connector_id, None)
+    def drop(self, connector_id: str | None) -> None:
+        """Drop what is at hand of a connector, or of all: the app user disconnects."""
+        if connector_id is None:
+            self._connections.clear()
+            self._user = None, 0.0
+        self._connections.pop(connector_id or "", None)
+
+    def keep_user(self, user: AppUser) -> None:
+        """Keep at hand who was verified for this request."""
+        self._user = user, self.engine.platform.clock.monotonic() + _AT_HAND
+
+    def known_user(self) -> AppUser | None:
+        """The app user, as verified a short time ago; nobody is asked."""
+        found = self.engine.identity.known.get(self.caller)
+        if isinstance(found, AppUser):
+            return found
+        user, until = self._user
+        clock, token = self.engine.platform.clock, self.caller.token
+        is_good = found is None and token is not None and token.dead_reason(clock.time()) is None
+        return user if is_good and clock.monotonic() < until else None
+
+    def bind(self, record: ConnectionRecord, wanted: Wanted) -> Connection:
+        """What the platform gave, for this request's caller."""
+        return Connection._of(record, _Origin(self, wanted))
 
 
 # --- what the clients, guards and views of a request do, awaiting or blocking as `io` says
@@ -185,26 +211,140 @@ async def call(
 async def identify(io: IO, context: Context) -> AppUser:
     """The verified app user; see `identity.verify.identify`."""
     try:
-        return await verify.identify(io, context.engine.identity, context.caller)
+        user = await verify.identify(io, context.engine.identity, context.caller)
     except Base44Error as error:
         context.note(error)
         raise
+    context.keep_user(user)
+    return user
 
 
-async def app_user_connection(io: IO, context: Context, connector_id: str) -> Connection:
-    """The app user's connection: the one at hand, or fetched.
+def kept_connection(context: Context, connector_id: str, user: AppUser) -> Connection | None:
+    """The app user's connection, if the cache has it; nobody is asked."""
+    wanted = Wanted("app_user", connector_id)
+    record = at_hand(context.engine.connections, context.caller, wanted, user)
+    return None if record is None else context.bind(record, wanted)
+
+
+def remember(context: Context, connector_id: str, user: AppUser, found: Connection) -> None:
+    """Keep what was fetched before the user was verified: now they are, by the same token."""
+    connections = context.engine.connections
+    entry = connections.entry(context.caller, Wanted("app_user", connector_id), user)
+    if entry is not None:
+        connections.memory.put(entry, found._record)
+
+
+async def connection(io: IO, context: Context, route: Route, connector: str, *, fresh: bool = False) -> Connection:
+    """A connection: the one at hand, the one in the cache, or fetched.
+
+    Args:
+        io: how to wait.
+        context: the request's.
+        route: whose.
+        connector: the connector's ID, or the integration type of a shared one.
+        fresh: whether only what the platform says now will do.
 
     Raises:
-        Base44Error: it failed; see `connections.fetch.app_user_connection`.
+        Base44Error: it failed; see `connections.fetch.fetch`.
     """
-    at_hand = context.at_hand(connector_id)
-    if at_hand is not None:
-        return at_hand
-    identity, caller, limiter = context.engine.identity, context.caller, _limiter(context)
-    outcome = await fetch.app_user_connection(io, identity, caller, connector_id, limiter=limiter)
+    wanted, of_user = Wanted(route, connector), route == "app_user"
+    if of_user and not fresh:
+        found = context.at_hand(connector)
+        if found is not None:
+            return found
+    caller, user = context.caller, context.known_user() if of_user else None
+    outcome = await fetch(io, context.engine.connections, caller, wanted, user, limiter=_limiter(context), fresh=fresh)
+    if isinstance(outcome, Base44Error):
+        raise context.note(outcome)
+    return context.bind(outcome, wanted)
+
+
+async def renewed(io: IO, context: Context, wanted: Wanted, used: ConnectionRecord) -> ConnectionRecord:
+    """A newer record than one whose token the provider refused.
+
+    Raises:
+        ConfigurationError: the client that it came from was closed.
+        Base44Error: see `connections.fetch.renew`.
+    """
+    if context.closed:
+        raise ConfigurationError(
+            "This connection cannot be renewed: the client that it came from was closed. Keep that open as long as its "
+            "connections are used."
+        )
+    outcome = await renew(io, context.engine.connections, context.caller, wanted, used, limiter=_limiter(context))
     if isinstance(outcome, Base44Error):
         raise context.note(outcome)
     return outcome
+
+
+@final
+class _Origin(Opaque):
+    """The request, or the client, that a connection came from."""
+
+    __slots__ = ("context", "wanted")
+
+    def __init__(self, context: Context, wanted: Wanted) -> None:
+        self.context = context
+        self.wanted = wanted
+
+    def renew(self, used: ConnectionRecord) -> ConnectionRecord:
+        return run(renewed(BLOCKING, self.context, self.wanted, used))
+
+    async def renew_awaiting(self, used: ConnectionRecord) -> ConnectionRecord:
+        return await renewed(self.context.awaiting, self.context, self.wanted, used)
+
+
+async def renew_connection(io: IO, context: Context, used: Connection) -> Connection:
+    """`renew` of the clients."""
+    origin = used._origin
+    if not isinstance(origin, _Origin):
+        raise ValueError("This connection was made by hand: nobody knows how to renew it.")  # noqa: TRY004 - the type is right
+    record = await renewed(io, context, origin.wanted, used._record)
+    made = context.bind(record, origin.wanted)
+    if origin.wanted.route == "app_user" and context.at_hand(origin.wanted.connector) is not None:
+        context.keep(origin.wanted.connector, made)
+    return made
+
+
+async def connect(io: IO, context: Context, connector_id: str) -> Secret:
+    """Begin to connect the app user: the URL to send them to. Nothing older is used from now on."""
+    return await _ending(io, context, wire.connect_app_user, connector_id, connecting=True)
+
+
+async def disconnect(io: IO, context: Context, connector_id: str) -> None:
+    """Disconnect the app user."""
+    await _ending(io, context, wire.disconnect_app_user, connector_id)
+
+
+async def _ending(
+    io: IO, context: Context, make: Callable[[Caller, str], Call[T]], connector_id: str, *, connecting: bool = False
+) -> T:
+    user = context.known_user()
+    user_id = None if user is None else user.id
+    context.drop(connector_id)
+    memory = context.engine.connections.memory
+    memory.end(connector_id, user_id, connecting=connecting)
+    try:
+        return await call(io, context, make, connector_id)
+    finally:  # what was asked for meanwhile may be the old one
+        memory.end(connector_id, user_id, connecting=connecting)
+
+
+async def forget(io: IO, context: Context, user: AppUser | str | None) -> None:
+    """Forget what is remembered of a user, by default of the request's own."""
+    identity = context.engine.identity
+    if user is None:
+        if context.caller.token is None:
+            return
+        try:
+            user = await identify(io, context)
+        except AuthenticationError:  # nothing is remembered under a token that is refused
+            identity.known.drop(context.caller)
+            return
+    user_id = user if isinstance(user, str) else user.id
+    identity.known.forget(user_id)
+    context.engine.connections.memory.end(None, user_id)
+    context.drop(None)
 
 
 def _limiter(context: Context) -> Limiter:

@@ -8,6 +8,8 @@ import weakref
 from typing import TYPE_CHECKING, final
 
 from ..config import Settings
+from ..connections.fetch import Connections
+from ..connections.memory import ConnectionCounts
 from ..connections.statuses import Statuses
 from ..identity.verify import Identity
 from ..incoming.cookies import reads_cookies
@@ -33,6 +35,7 @@ class Engine(Opaque):
         settings: the settings.
         platform: the way to the platform.
         identity: who verifies tokens.
+        connections: what is known of connections.
         statuses: who is connected, for a second.
         seal: opens and seals the session's cookie, where sessions are on.
         signature_check: checks relayed requests, where they are signed.
@@ -40,7 +43,8 @@ class Engine(Opaque):
     """
 
     __slots__ = (
-        "__weakref__", "identity", "platform", "reads_cookies", "seal", "settings", "signature_check", "statuses",
+        "__weakref__", "connections", "identity", "platform", "reads_cookies", "seal", "settings", "signature_check",
+        "statuses",
     )  # fmt: skip
 
     def __init__(
@@ -49,6 +53,7 @@ class Engine(Opaque):
         self.settings = settings
         self.platform = Platform(settings, transport_factory(transport, settings.ca_file))
         self.identity = Identity(self.platform)
+        self.connections = Connections(self.identity)
         self.statuses = Statuses(self.platform.clock)
         self.seal = Seal(settings.secret) if "session" in settings.token_sources else None
         self.signature_check = _signature_check(settings)
@@ -70,7 +75,7 @@ class Engine(Opaque):
         await self.platform.pools.aclose()
 
     def _after_fork(self) -> None:
-        for each in (self.platform, self.identity, self.statuses):
+        for each in (self.platform, self.identity, self.connections, self.statuses):
             each.after_fork()
 
 
@@ -80,6 +85,14 @@ def _signature_check(settings: Settings) -> SignatureCheck | None:
     from ..incoming.signature import SignatureCheck  # it, and what it stands on, only where requests are signed
 
     return SignatureCheck(settings)
+
+
+def connection_counts() -> ConnectionCounts:
+    """What became of the requests for connections in this process, of all its apps: for metrics."""
+    found = [engine.connections.memory.counts for engine in list(_engines)]
+    total = {name: sum(each[name] for each in found) for name in ConnectionCounts._fields}
+    total["oldest"] = max((each["oldest"] for each in found), default=0.0)
+    return ConnectionCounts(**total)  # type: ignore[arg-type]
 
 
 def _start_afresh() -> None:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ...errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
-from ..engine.context import Context, app_user_connection, identify
+from ..engine.context import Context, connection, identify, kept_connection, remember
 from ..platform import wire
 from ..platform.io import IO
 from ..values import AppUser, Connection
@@ -15,13 +15,14 @@ from ..values import AppUser, Connection
 Step: TypeAlias = Callable[[], Awaitable[AppUser | Connection]]
 
 
-async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> AppUser:
+async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, fresh: bool = False) -> AppUser:
     """Verify the app user and fetch their connections, at the same time; both stay at hand for this request.
 
     Args:
         io: how to wait.
         context: the request's.
         connectors: what must be connected: configured names, or IDs.
+        fresh: whether only connections count that the platform gives now.
 
     Raises:
         AuthenticationError: nobody is signed in, or the token is refused.
@@ -45,9 +46,9 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> A
         return await identify(io, context)
 
     async def fetched(identifier: str) -> AppUser | Connection:
-        return await app_user_connection(io, context, identifier)
+        return await connection(io, context, "app_user", identifier, fresh=fresh)
 
-    missing = [identifier for identifier in identifiers if context.at_hand(identifier) is None]
+    missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
     calls: list[Step] = [*([] if was_known else [verified]), *(partial(fetched, identifier) for identifier in missing)]
     outcomes = await io.gather(*calls) if calls else []
     if not was_known:
@@ -65,8 +66,20 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = ()) -> A
         if isinstance(outcome, Base44Error):
             raise outcome
         assert isinstance(outcome, Connection)
+        if not was_known:
+            remember(context, identifier, _user(user), outcome)
         context.keep(identifier, outcome)
     return _user(user)
+
+
+def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool:
+    """Whether a connection needs no waiting for: an outer guard had it, or the cache has."""
+    if context.at_hand(identifier) is not None:
+        return True
+    kept = None if user is None else kept_connection(context, identifier, user)
+    if kept is not None:
+        context.keep(identifier, kept)
+    return kept is not None
 
 
 def _user(outcome: object) -> AppUser:

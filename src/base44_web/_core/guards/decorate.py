@@ -11,7 +11,7 @@ from ...errors import Base44Error
 from ..engine.context import Context
 from ..platform.io import BLOCKING, run
 from .admit import admit
-from .startup import check_connectors, check_function, mark
+from .startup import Needs, check_connectors, check_function, mark
 
 V = TypeVar("V")
 Args = tuple[Any, ...]
@@ -62,14 +62,14 @@ class BlockingFramework(Framework, Protocol):
         ...
 
 
-def guard_function(framework: BlockingFramework, view: V, connectors: tuple[str, ...]) -> V:
+def guard_function(framework: BlockingFramework, view: V, needs: Needs) -> V:
     """A view that lets only admitted app users in, `async def` where the view is.
 
     Raises:
         TypeError: at import, for what no guard can guard.
     """
     check_function(view)
-    guarded_awaiting = guard_awaiting(framework, view, connectors)
+    guarded_awaiting = guard_awaiting(framework, view, needs)
     if framework.is_awaiting(view):
         return guarded_awaiting
     function = cast(Callable[..., Any], view)
@@ -84,16 +84,16 @@ def guard_function(framework: BlockingFramework, view: V, connectors: tuple[str,
         if early is not None:
             return early
         try:
-            run(admit(BLOCKING, framework.context(request), connectors))
+            run(admit(BLOCKING, framework.context(request), needs.connectors, fresh=needs.fresh))
         except Base44Error as error:
             return framework.refuse(error, request)
         return framework.private(function(*args, **kwargs))
 
-    mark(guarded, view, connectors)
+    mark(guarded, view, needs.connectors)
     return cast(V, guarded)
 
 
-def guard_awaiting(framework: Framework, view: V, connectors: tuple[str, ...]) -> V:
+def guard_awaiting(framework: Framework, view: V, needs: Needs) -> V:
     """As `guard_function`, `async def` whatever the view is.
 
     Raises:
@@ -111,25 +111,25 @@ def guard_awaiting(framework: Framework, view: V, connectors: tuple[str, ...]) -
             return await early if inspect.isawaitable(early) else early
         context = framework.context(request)
         try:
-            await admit(context.awaiting, context, connectors)
+            await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
         except Base44Error as error:
             return await framework.refuse_awaiting(error, request)
         answer = function(*args, **kwargs)
         return framework.private(await answer if inspect.isawaitable(answer) else answer)
 
-    mark(guarded, view, connectors)
+    mark(guarded, view, needs.connectors)
     return cast(V, guarded)
 
 
-def guard_for(guard: Callable[[Any, tuple[str, ...]], Any], connectors: tuple[object, ...]) -> Callable[[V], V]:
+def guard_for(guard: Callable[[Any, Needs], Any], connectors: tuple[object, ...], *, fresh: bool) -> Callable[[V], V]:
     """`app_user_connected(*connectors)` of a framework.
 
     Raises:
         TypeError: `connectors` are no names.
     """
-    checked = check_connectors(connectors, "app_user_connected")
+    needs = Needs(check_connectors(connectors, "app_user_connected"), fresh)
 
     def decorate(view: V) -> V:
-        return cast(V, guard(view, checked))
+        return cast(V, guard(view, needs))
 
     return decorate

@@ -12,7 +12,7 @@ import inspect
 import logging
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, NamedTuple, cast
 
 from ...errors import ConfigurationError
 from ..config import Settings
@@ -24,6 +24,18 @@ _GUARDED = "__base44_guarded__"  # on a bare view: itself
 _WITHIN = "__base44_within__"  # on a function that something guarded has in its closure: itself
 _DEPTH: Final = 8  # of objects within objects
 _WIDTH: Final = 500  # objects looked at for one view
+
+
+class Needs(NamedTuple):
+    """What a guard asks for, beside a verified user.
+
+    Attributes:
+        connectors: what must be connected.
+        fresh: whether only connections count that the platform gives now.
+    """
+
+    connectors: tuple[str, ...] = ()
+    fresh: bool = False
 
 
 def check_connectors(connectors: tuple[object, ...], guard: str) -> tuple[str, ...]:

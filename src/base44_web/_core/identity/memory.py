@@ -88,6 +88,13 @@ class KnownTokens(Opaque):
             self._refused.pop(key, None)
             self._verified.pop(key, None)
 
+    def forget(self, user_id: str) -> None:
+        """Forget a user, whichever tokens they came with."""
+        with self._lock:
+            for key in [key for key, (user, _) in self._users.items() if user.id == user_id]:
+                del self._users[key]
+                self._verified.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything: a key has gone."""
         with self._lock:

@@ -44,8 +44,10 @@ class Identity(Opaque):
             self.keys.after_fork()
 
 
-async def identify(io: IO, identity: Identity, caller: Caller) -> AppUser:
+async def identify(io: IO, identity: Identity, caller: Caller, *, fresh: bool = False) -> AppUser:
     """The app user whose token the caller has, verified; one call for all who ask at the same time.
+
+    With `fresh`, what is remembered does not count.
 
     Raises:
         AuthenticationError: there is no token, or it is refused.
@@ -56,7 +58,7 @@ async def identify(io: IO, identity: Identity, caller: Caller) -> AppUser:
         raise ConfigurationError(
             'Nobody verifies tokens here: verification (BASE44_VERIFICATION) is "none", so nobody can be let in.'
         )
-    outcome = identity.known.get(caller)
+    outcome = None if fresh else identity.known.get(caller)
     if outcome is None:
         reason = token.dead_reason(identity.platform.clock.time())
         if reason is not None:

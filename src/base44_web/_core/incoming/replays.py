@@ -12,7 +12,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
@@ -106,7 +106,7 @@ class SqliteReplays:
         return _verdict(is_new, signed >= math.floor(forgotten))
 
     @contextlib.contextmanager
-    def _connected(self, now: float) -> Iterator[sqlite3.Connection]:
+    def _connected(self, now: float) -> Generator[sqlite3.Connection]:
         import sqlite3
 
         with contextlib.closing(sqlite3.connect(self._path, timeout=5, isolation_level=None)) as connection:

@@ -31,7 +31,7 @@ from ..incoming.caller import Caller
 from ..secret import Secret
 from ..transport.message import PlatformRequest, PlatformResponse
 from ..urls import as_browsers_read, encode_segment, is_safe_url
-from ..values import ApiResponse, AppUser, Connection, Method, Phase
+from ..values import ApiResponse, AppUser, ConnectionRecord, Method, Phase
 
 T = TypeVar("T")
 Outcome: TypeAlias = T | Base44Error
@@ -70,19 +70,19 @@ class Call(Generic[T]):
 # --- the calls
 
 
-def get_connection(caller: Caller, integration_type: str) -> Call[Connection]:
+def get_connection(caller: Caller, integration_type: str) -> Call[ConnectionRecord]:
     """Token of a shared connector of an integration type."""
     path = f"external-auth/tokens/{encode_segment(integration_type)}"
     return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
 
 
-def get_workspace_connection(caller: Caller, connector_id: str) -> Call[Connection]:
+def get_workspace_connection(caller: Caller, connector_id: str) -> Call[ConnectionRecord]:
     """Token of a shared connector on the workspace's own OAuth app."""
     path = f"external-auth/tokens/connectors/{encode_segment(connector_id)}"
     return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
 
 
-def get_current_app_user_connection(caller: Caller, connector_id: str) -> Call[Connection]:
+def get_current_app_user_connection(caller: Caller, connector_id: str) -> Call[ConnectionRecord]:
     """Token of the app user's own connection."""
     user_token(caller)
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}/token"
@@ -320,7 +320,7 @@ def _is_text_mapping(value: object) -> bool:
     return record is not None and all(isinstance(item, str) for item in record.values())
 
 
-def _read_connection(data: Any) -> Outcome[Connection]:
+def _read_connection(data: Any) -> Outcome[ConnectionRecord]:
     record = _record(data)
     if record is None:
         return _invalid("it is no JSON object")
@@ -335,7 +335,7 @@ def _read_connection(data: Any) -> Outcome[Connection]:
         return _invalid("connection_config is not a mapping of strings")
     if integration_type is not None and not isinstance(integration_type, str):
         return _invalid("integration_type is no string")
-    return Connection(Secret(token), config, integration_type)
+    return ConnectionRecord(Secret(token), config, integration_type)
 
 
 def _read_api_response(data: Any) -> Outcome[ApiResponse]:

@@ -8,14 +8,13 @@ from urllib.parse import quote
 from ...errors import AlreadyConnectedError, Base44Error, NotConnectedError, NotFoundError
 from ..claims import Token
 from ..connections.statuses import status_key
-from ..engine.context import Context, call
+from ..engine.context import Context, connect, disconnect
 from ..fields import is_bearer_token
 from ..guards.admit import admit
 from ..incoming.bearer import MAX_TOKEN_LENGTH
 from ..incoming.cookies import require_same_origin
 from ..incoming.read import caller_with
 from ..incoming.session import clear_cookie
-from ..platform import wire
 from ..platform.io import IO
 from ..platform.perform import fly
 from ..replies.refuse import reply_to, tell
@@ -57,7 +56,7 @@ async def answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
 async def _look(io: IO, context: Context, asked: ViewRequest) -> tuple[AppUser, bool]:
     """Who is asking, and whether they are connected: the token route's 404 is the only "no"."""
     try:
-        return await admit(io, context, (asked.connector,)), True
+        return await admit(io, context, (asked.connector,), fresh=True), True
     except NotConnectedError:
         return await admit(io, context), False
 
@@ -81,7 +80,7 @@ async def _connect(io: IO, context: Context, asked: ViewRequest) -> Reply:
     script = bool(asked.visit.incoming.all("authorization")) and "json" in (asked.visit.incoming.one("accept") or "")
     try:
         connector_id = context.engine.settings.connector_id(asked.connector)
-        url = await call(io, context, wire.connect_app_user, connector_id)
+        url = await connect(io, context, connector_id)
     except AlreadyConnectedError:
         return json_reply(200, {"redirect_url": None, "connected": True}) if script else already_connected(asked)
     except NotFoundError as error:
@@ -126,7 +125,7 @@ async def _disconnect(io: IO, context: Context, asked: ViewRequest) -> Reply:
     found = True
     try:
         connector_id = context.engine.settings.connector_id(asked.connector)
-        await call(io, context, wire.disconnect_app_user, connector_id)
+        await disconnect(io, context, connector_id)
     except NotFoundError:
         found = False
     finally:

@@ -1,0 +1,65 @@
+"""What was renewed a short time ago: once for all who hold a dead token, and seldom where nothing helps."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import Final, final
+
+from cachetools import LRUCache
+
+from ..clock import Clock
+from ..secret import Opaque
+from ..values import ConnectionRecord
+
+_MOST: Final = 10_000
+_FIRST: Final = 10.0  # seconds that the newest token is taken for good, though the provider refuses it
+_LONGEST: Final = 300.0
+_STRAGGLERS: Final = 60.0  # seconds for which the renewed record is given to who still held the dead one
+
+
+@dataclass(slots=True)
+class _Renewal:
+    dead: bytes
+    record: ConnectionRecord
+    at: float
+    pause: float
+
+
+@final
+class Renewals(Opaque):
+    """By whose connection it is. Safe among threads and loops."""
+
+    __slots__ = ("_clock", "_lock", "_made")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """In the child: another thread may have held the lock."""
+        self._lock = threading.Lock()
+        self._made: LRUCache[Hashable, _Renewal] = LRUCache(_MOST)
+
+    def of(self, whose: Hashable, used: ConnectionRecord) -> ConnectionRecord | float | None:
+        """The record that somebody has renewed it to, or the seconds until it may be renewed again, or `None`."""
+        now = self._clock.monotonic()
+        with self._lock:
+            last = self._made.get(whose)
+        if last is None:
+            return None
+        if used.fingerprint == last.record.fingerprint:
+            left = last.at + last.pause - now
+            return left if left > 0 else None
+        return last.record if used.fingerprint == last.dead and now - last.at < _STRAGGLERS else None
+
+    def note(self, whose: Hashable, used: ConnectionRecord, record: ConnectionRecord) -> None:
+        """A token was refused, and this is what the platform gives in its place."""
+        now = self._clock.monotonic()
+        with self._lock:
+            last = self._made.get(whose)
+            # A token that the provider has refused before it was an hour old, again and again.
+            again = last is not None and used.fingerprint == last.record.fingerprint and now - last.at < 2 * _LONGEST
+            pause = min(2 * last.pause, _LONGEST) if again and last is not None else _FIRST
+            self._made[whose] = _Renewal(used.fingerprint, record, now, pause)

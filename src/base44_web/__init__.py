@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from ._core.client._async import AsyncBase44, AsyncConnectorsModule, AsyncServiceRole, AsyncUserConnectorsModule
 from ._core.client._sync import Base44, ConnectorsModule, ServiceRole, UserConnectorsModule
+from ._core.connections.memory import ConnectionCounts
 from ._core.engine.apps import Arrival, SettingsResolver
+from ._core.engine.engine import connection_counts
+from ._core.provider_auth import ProviderAuth
 from ._core.secret import Secret
 from ._core.transport.httpx_clients import HttpxTransports
 from ._core.transport.message import PlatformRequest, PlatformResponse
@@ -56,6 +59,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "Connection",
+    "ConnectionCounts",
     "ConnectorID",
     "ConnectorsModule",
     "CreditsExhaustedError",
@@ -69,6 +73,7 @@ __all__ = [
     "PermissionDeniedError",
     "PlatformRequest",
     "PlatformResponse",
+    "ProviderAuth",
     "RateLimitError",
     "RequestFailedError",
     "RequestTimeoutError",
@@ -85,4 +90,5 @@ __all__ = [
     "UserConnectorsModule",
     "UserGoneError",
     "ValidationError",
+    "connection_counts",
 ]

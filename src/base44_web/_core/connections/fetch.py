@@ -137,6 +137,9 @@ async def fetch(
             return kept
         memory.count("misses")
 
+    def look() -> ConnectionRecord | None:
+        return None if entry is None else memory.get(entry)
+
     async def ask() -> ConnectionRecord | Base44Error:
         outcome = await _ask(io, connections, caller, wanted, limiter)
         if entry is not None and isinstance(outcome, ConnectionRecord):
@@ -149,7 +152,7 @@ async def fetch(
         # What was asked for before a connection ended is not what is wanted after.
         ended = memory.last_end(wanted.connector, entry)
         slow_lane = limiter is connections.identity.platform.unverified
-        outcome = await share(io, connections, caller, (wanted, entry, ended, slow_lane), ask)
+        outcome = await share(io, connections, caller, (wanted, entry, ended, slow_lane), ask, look)
     if wanted.route == "app_user" and isinstance(outcome, AuthenticationError):
         return await _whose_fault(io, connections.identity, caller, outcome)
     return outcome
@@ -169,7 +172,7 @@ async def _ask(
 
 async def share(
     io: IO, connections: Connections, caller: Caller, key: tuple[Hashable, ...],
-    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]], look: Callable[[], ConnectionRecord | None],
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
     """One call for all who ask at the same time; who led with credentials that are no good keeps the error.
 
@@ -179,6 +182,7 @@ async def share(
         caller: who asks.
         key: what is the same for all who may share; with an entry of `None` also their credentials are.
         ask: makes the call.
+        look: what has come into the cache meanwhile.
     """
     platform, own = connections.identity.platform, _credentials(caller)
     end = platform.clock.monotonic() + platform.settings.timeout
@@ -188,6 +192,9 @@ async def share(
     )  # fmt: skip
     for tries in range(_SHARED_TRIES + 1):
         led = False
+        kept = look() if tries else None
+        if kept is not None:
+            return kept
 
         async def lead() -> _Landed:
             nonlocal led
@@ -240,7 +247,11 @@ async def renew(
     memory = connections.memory
     user = await identify(io, connections.identity, caller) if wanted.route == "app_user" else None
     entry = connections.entry(caller, wanted, user)
-    newer = None if entry is None else memory.reject(entry, used.fingerprint)
+
+    def look() -> ConnectionRecord | None:
+        return None if entry is None else memory.reject(entry, used.fingerprint)
+
+    newer = look()
     if newer is not None:
         return newer
     whose: Hashable = entry or (wanted, _credentials(caller))
@@ -269,4 +280,4 @@ async def renew(
                 memory.put(entry, outcome)
         return outcome
 
-    return await share(io, connections, caller, ("renew", entry, used.fingerprint, wanted), ask)
+    return await share(io, connections, caller, ("renew", entry, used.fingerprint, wanted), ask, look)

@@ -16,7 +16,7 @@ Route: TypeAlias = Literal["shared", "workspace", "app_user"]
 
 _MOST: Final = 10_000
 _MOST_BYTES: Final = 32 * 1024 * 1024
-_LEAST_SIZE: Final = _MOST_BYTES // _MOST  # so that one measure bounds both
+_LEAST_SIZE: Final = _MOST_BYTES // _MOST + 1  # so that one measure bounds both
 _ANYBODY: Final = ""
 _CONNECTING: Final = 300.0  # seconds that people have for the provider's pages
 

@@ -16,6 +16,7 @@ from ..values import ConnectionRecord
 _MOST: Final = 10_000
 _FIRST: Final = 10.0  # seconds that the newest token is taken for good, though the provider refuses it
 _LONGEST: Final = 300.0
+_IN_A_ROW: Final = 3  # new tokens that may die at once
 _STRAGGLERS: Final = 60.0  # seconds for which the renewed record is given to who still held the dead one
 
 
@@ -25,6 +26,7 @@ class _Renewal:
     record: ConnectionRecord
     at: float
     pause: float
+    in_a_row: int
 
 
 @final
@@ -59,7 +61,11 @@ class Renewals(Opaque):
         now = self._clock.monotonic()
         with self._lock:
             last = self._made.get(whose)
-            # A token that the provider has refused before it was an hour old, again and again.
-            again = last is not None and used.fingerprint == last.record.fingerprint and now - last.at < 2 * _LONGEST
-            pause = min(2 * last.pause, _LONGEST) if again and last is not None else _FIRST
-            self._made[whose] = _Renewal(used.fingerprint, record, now, pause)
+            if last is not None and (used.fingerprint != last.record.fingerprint or now - last.at >= 2 * _LONGEST):
+                last = None  # a token that was good for a while, as tokens are
+            in_a_row = 0 if last is None else last.in_a_row + 1
+            if used.fingerprint != record.fingerprint and in_a_row < _IN_A_ROW:
+                pause = 0.0
+            else:
+                pause = _FIRST if last is None or last.pause == 0 else min(2 * last.pause, _LONGEST)
+            self._made[whose] = _Renewal(used.fingerprint, record, now, pause, in_a_row)

@@ -25,6 +25,7 @@ ID, REL, VW, GU, HD, FA, AP = (
     for name in ("identity", "relay", "views", "guards", "platform_headers", "failures", "several_apps")
 )
 CK, SEC, KEYS, JWKS, KNOWN = (CORE.format(name) for name in ("cookies", "secrets", "keys", "jwks", "identity"))
+CON, REN = CORE.format("connections"), CORE.format("renewal")
 STARLETTE, FASTAPI, FLASK, DJANGO = (
     f"tests/adapters/test_{name}.py" for name in ("starlette", "fastapi", "flask", "django")
 )
@@ -187,6 +188,28 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("H-7", "flask/replies.py", "    if own is not None:\n", "    if False:\n", f"{FLASK} -k after_the_view"),
     ("H-7", "_core/replies/refuse.py", " and error._whose in (None, whose)", "", f"{STARLETTE} -k somebody_else"),
     ("H-12", "_core/connections/fetch.py", "    outcome.about_visitor = False\n", "", f"{GU} -k stale_service"),
+    ("C-2", "_core/connections/fetch.py", "user.id if of_user and user is not None else None,", "None,", f"{CON} -k anothers"),
+    ("C-2", "_core/connections/fetch.py", "_digest(service.reveal()) if self._by_service else None", "None", f"{CON} -k service_tokens_that"),
+    ("C-2", "_core/connections/fetch.py", "if caller.state is not None or (of_user and user is None):", "if of_user and user is None:", f"{CON} -k with_a_state"),
+    ("C-2", "_core/connections/fetch.py", "if caller.state is not None or (of_user and user is None):", "if caller.state is not None:", f"{CON} -k not_verified"),
+    ("C-2", "_core/connections/fetch.py", "        service = wire.service_token(caller)\n", "        service = caller.service_token or wire.Secret('x')\n", f"{CON} -k without_a_service_token"),
+    ("C-1", "_core/engine/context.py", "    return context.bind(outcome, wanted)\n", "    outcome.first = getattr(outcome, 'first', None) or context.bind(outcome, wanted)\n    return outcome.first\n", f"{CON} -k credentials_of_their_own"),
+    ("C-3", "_core/connections/fetch.py", "if landed.whose == own or not _is_personal(outcome):", "if True:", f"{CON} -k bad_leader"),
+    ("C-3", "_core/connections/fetch.py", "if landed.whose == own or not _is_personal(outcome):", "if landed.whose == own:", f"{CON} -k shared_by_all"),
+    ("C-4", "_core/connections/memory.py", " or self._last_end(entry) >= asked:", ":", f"{CON} -k never_served"),
+    ("C-4", "_core/connections/fetch.py", "ended = memory.last_end(wanted.connector, entry)", "ended = 0.0", f"{CON} -k never_served"),
+    ("C-4", "_core/engine/context.py", "    finally:  # what was asked for meanwhile may be the old one\n        memory.end(connector_id, user_id, connecting=connecting)\n", "    finally:\n        pass\n", f"{CON} -k never_served"),
+    ("C-4", "_core/connections/memory.py", "if self._connecting.get((entry.connector, user), 0.0) > asked:", "if False:", f"{CON} -k another_account"),
+    ("C-5", "_core/connections/fetch.py", "    if fresh:\n        outcome = await ask()", "    if False:\n        outcome = await ask()", f"{CON} -k joins_nobody"),
+    ("C-5", "_core/guards/admit.py", "missing = identifiers if fresh else", "missing =", f"{CON} -k outer_guard"),
+    ("C-5", "_core/connections/memory.py", "if self.ttl == 0 or size > _MOST_BYTES // 16 or", "if self.ttl == 0 or", f"{CON} -k bounded"),
+    ("B-1", "_core/provider_auth.py", """if parts.scheme != "https" and not""", "if not parts.scheme and not", f"{REN} -k token_may_go"),
+    ("B-1", "_core/provider_auth.py", "if hosts is not None and not any(", "if False and not any(", f"{REN} -k token_may_go"),
+    ("B-2", "_core/provider_auth.py", "            request.content  # noqa: B018 - a body that was streamed is gone, and says so\n", "            pass\n", f"{REN} -k streamed"),
+    ("B-3", "_core/connections/fetch.py", "await identify(io, connections.identity, caller, fresh=True)", "pass", f"{REN} -k cannot_be_renewed"),
+    ("B-4", "_core/connections/renewals.py", "return left if left > 0 else None", "return None", f"{REN} -k always_says_no"),
+    ("B-5", "_core/connections/renewals.py", "return last.record if used.fingerprint == last.dead and", "return last.record if False and", f"{REN} -k fifty_callers"),
+    ("B-6", "_core/engine/context.py", "    if context.closed:\n", "    if False:\n", f"{REN} -k was_closed"),
 ]  # fmt: skip
 
 

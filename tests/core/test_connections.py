@@ -210,11 +210,18 @@ def test_shared_connections_are_everybodys(
     assert asking.calls() == 1
 
 
-def test_without_a_service_token_nothing_is_found(engine: Engine, emulator: Emulator, asking: Asking) -> None:
-    asking.get(client_of(engine, emulator, None))
-    client = client_of(engine, emulator, None, service_token=None)
+def test_without_a_service_token_nothing_is_found(
+    engine: Engine, emulator: Emulator, connected: AppUser, asking: Asking
+) -> None:
+    client = client_of(engine, emulator, connected)
+    assert client.user() is not None
+    for method in ROUTES:
+        asking.get(client, method)
+    without = caller_of(emulator, engine.settings, connected, service_token=None)
     with pytest.raises(ServiceRoleUnavailableError):
-        asking.get(client)
+        asking.get(Base44._for(Context(engine, without)))
+    with pytest.raises(ServiceRoleUnavailableError):
+        run(admit(BLOCKING, Context(engine, without), ("calendar",)))
 
 
 OTHERS: dict[str, dict[str, Any]] = {
@@ -410,11 +417,15 @@ def test_an_error_that_is_the_connectors_is_shared_by_all(
     """200 callers for what is not connected: one call, and no queue of those who lead anew."""
 
     async def main() -> None:
-        client = client_of(engine, emulator, connected).aio
-        await client.user()
+        tokens = [Token(Secret(emulator.sign_in(connected, lifetime=1000 + n))) for n in range(200)]
+        callers = [replace(caller_of(emulator, engine.settings, None), token=token) for token in tokens]
+        clients = [AsyncBase44._for(Context(engine, caller)) for caller in callers]
+        for client in clients:
+            await client.user()
         emulator.requests.clear()
-        get = client.as_service_role.connectors.get_current_app_user_connection
-        outcomes = await asyncio.gather(*(get("other") for _ in range(200)), return_exceptions=True)
+        gets = [client.as_service_role.connectors.get_current_app_user_connection for client in clients]
+        get = gets[0]
+        outcomes = await asyncio.gather(*(get("other") for get in gets), return_exceptions=True)
         assert {type(each) for each in outcomes} == {NotConnectedError}
         assert len({id(each) for each in outcomes}) == 200  # each is raised where somebody waits
         assert len(emulator.requests) == 1
@@ -539,7 +550,12 @@ def test_a_dead_token_is_never_served(cached: Settings, emulator: Emulator, ada:
                 await platform.turns()
                 await client.connectors.disconnect_app_user("calendar")
                 over[0] = platform.count + 1
-                await client.connectors.connect_app_user("calendar")
+                await platform.turns()
+                if seed % 2:
+                    await client.connectors.connect_app_user("calendar")
+                else:  # by another server
+                    platform.count += 1
+                    platform.generation = platform.count
 
         await asyncio.gather(*(asks() for _ in range(3)), ends())
 

@@ -29,6 +29,7 @@ from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
 from .starlette.guards import admission
 from .starlette.replies import Refused, mark_private
+from .starlette.request import context_of
 
 logger = logging.getLogger("base44_web")
 
@@ -104,10 +105,15 @@ class _Admission(HTTPBearer):
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
         mark_private(response)
-        outcome = await admission(request, self.needs)
+        context = context_of(request)
+        outcome = await admission(request, context, self.needs)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
-        return get_base44(request).connection(self.needs.connectors[0]) if self.needs.connectors else outcome
+        if not self.needs.connectors:
+            return outcome
+        connection = context.at_hand(context.engine.settings.connector_id(self.needs.connectors[0]))
+        assert connection is not None
+        return connection
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Admission) and other.needs == self.needs

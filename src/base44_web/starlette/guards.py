@@ -92,7 +92,8 @@ class _GuardedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            outcome = await admission(HTTPConnection(scope), self._needs)
+            connection = HTTPConnection(scope)
+            outcome = await admission(connection, context_of(connection), self._needs)
             if isinstance(outcome, Reply):
                 await deliver(outcome, scope, receive, send)
                 return
@@ -138,7 +139,8 @@ def _guard_class(view: type[Any], needs: Needs) -> type[Any]:
     dispatch = view.dispatch
 
     async def guarded(self: Any) -> None:
-        outcome = await admission(HTTPConnection(self.scope), needs)
+        connection = HTTPConnection(self.scope)
+        outcome = await admission(connection, context_of(connection), needs)
         if isinstance(outcome, Reply):
             await deliver(outcome, self.scope, self.receive, self.send)
         else:
@@ -150,9 +152,8 @@ def _guard_class(view: type[Any], needs: Needs) -> type[Any]:
     return made
 
 
-async def admission(connection: HTTPConnection, needs: Needs) -> AppUser | Reply:
+async def admission(connection: HTTPConnection, context: Context, needs: Needs) -> AppUser | Reply:
     """The verified user who may pass, or the answer to who may not."""
-    context = context_of(connection)
     try:
         return await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
     except Base44Error as error:

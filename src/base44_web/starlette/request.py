@@ -84,8 +84,8 @@ class ScopeState(Opaque):
     """
 
     __slots__ = (
-        "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming", "root", "started",
-        "templates",
+        "_answering", "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming", "root",
+        "started", "templates",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +93,7 @@ class ScopeState(Opaque):
     ) -> None:
         self._engine = engine
         self._handlers = handlers
+        self._answering: Any = None
         self._client: AsyncBase44 | None = None
         self._context: Context | None = None
         self.app: Any = scope.get("app")
@@ -133,7 +134,8 @@ class ScopeState(Opaque):
         own, and undocumented: `tests/adapters/test_starlette.py` pins it.
         """
         handlers = scope.get("starlette.exception_handlers")
-        if handlers is not None:
+        if handlers is not None and handlers is not self._answering:
+            self._answering = handlers
             for error, handler in self._handlers.items():
                 handlers[0].setdefault(error, handler)
 

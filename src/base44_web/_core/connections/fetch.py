@@ -112,7 +112,7 @@ async def fetch(
     io: IO, connections: Connections, caller: Caller, wanted: Wanted, user: AppUser | None, *, limiter: Limiter,
     fresh: bool = False,
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
-    """A connection, or why there is none.
+    """A connection that is not at hand, or why there is none.
 
     Args:
         io: how to wait.
@@ -129,13 +129,7 @@ async def fetch(
     """
     memory = connections.memory
     entry = connections.entry(caller, wanted, user)
-    if entry is None or memory.ttl == 0 or fresh:
-        memory.count("bypasses")
-    else:
-        kept = memory.get(entry)
-        if kept is not None:
-            return kept
-        memory.count("misses")
+    memory.count("bypasses" if entry is None or memory.ttl == 0 or fresh else "misses")
 
     def look() -> ConnectionRecord | None:
         return None if entry is None else memory.get(entry)

@@ -156,8 +156,8 @@ class Context(Opaque):
 
     def at_hand(self, connector_id: str) -> Connection | None:
         """A connection that was fetched for this request, for a minute: a stream can go on for hours."""
-        connection, until = self._connections.get(connector_id, (None, 0.0))
-        return connection if self.engine.platform.clock.monotonic() < until else None
+        found = self._connections.get(connector_id)
+        return found[0] if found is not None and self.engine.platform.clock.monotonic() < found[1] else None
 
     def drop(self, connector_id: str | None) -> None:
         """Drop what is at hand of a connector, or of all: the app user disconnects."""
@@ -219,9 +219,8 @@ async def identify(io: IO, context: Context) -> AppUser:
     return user
 
 
-def kept_connection(context: Context, connector_id: str, user: AppUser) -> Connection | None:
-    """The app user's connection, if the cache has it; nobody is asked."""
-    wanted = Wanted("app_user", connector_id)
+def kept_connection(context: Context, wanted: Wanted, user: AppUser | None) -> Connection | None:
+    """A connection, if the cache has it; nobody is asked."""
     record = at_hand(context.engine.connections, context.caller, wanted, user)
     return None if record is None else context.bind(record, wanted)
 
@@ -252,8 +251,13 @@ async def connection(io: IO, context: Context, route: Route, connector: str, *, 
         found = context.at_hand(connector)
         if found is not None:
             return found
-    caller, user = context.caller, context.known_user() if of_user else None
-    outcome = await fetch(io, context.engine.connections, caller, wanted, user, limiter=_limiter(context), fresh=fresh)
+    user = context.known_user() if of_user else None
+    kept = None if fresh else kept_connection(context, wanted, user)
+    if kept is not None:
+        return kept
+    outcome = await fetch(
+        io, context.engine.connections, context.caller, wanted, user, limiter=_limiter(context), fresh=fresh
+    )
     if isinstance(outcome, Base44Error):
         raise context.note(outcome)
     return context.bind(outcome, wanted)

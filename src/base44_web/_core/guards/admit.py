@@ -7,6 +7,7 @@ from functools import partial
 from typing import TypeAlias
 
 from ...errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
+from ..connections.fetch import Wanted
 from ..engine.context import Context, connection, identify, kept_connection, remember
 from ..platform import wire
 from ..platform.io import IO
@@ -41,6 +42,9 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
     if user is None and context.engine.identity.keys is not None:
         user = await identify(io, context)  # here, most often without a call: nobody is asked about a forged token
     was_known = user is not None
+    missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
+    if was_known and not missing:
+        return _user(user)
 
     async def verified() -> AppUser | Connection:
         return await identify(io, context)
@@ -48,9 +52,8 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
     async def fetched(identifier: str) -> AppUser | Connection:
         return await connection(io, context, "app_user", identifier, fresh=fresh)
 
-    missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
     calls: list[Step] = [*([] if was_known else [verified]), *(partial(fetched, identifier) for identifier in missing)]
-    outcomes = await io.gather(*calls) if calls else []
+    outcomes = await io.gather(*calls)
     if not was_known:
         user = _user(outcomes.pop(0))
     for identifier, outcome in zip(missing, outcomes, strict=True):
@@ -76,7 +79,7 @@ def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool
     """Whether a connection needs no waiting for: an outer guard had it, or the cache has."""
     if context.at_hand(identifier) is not None:
         return True
-    kept = None if user is None else kept_connection(context, identifier, user)
+    kept = None if user is None else kept_connection(context, Wanted("app_user", identifier), user)
     if kept is not None:
         context.keep(identifier, kept)
     return kept is not None

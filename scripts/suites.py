@@ -10,6 +10,7 @@ and not with it is reported, and the exit status is 1; also one that `tests/suit
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import shutil
@@ -79,24 +80,14 @@ def unpacked(name: str, folder: Path) -> Path:
     """The source distribution of the installed version, unpacked anew: suites leave files behind."""
     number = version(name)
     downloads, target = folder / "sdists", folder / name
-    pattern = f"{name}-{number}.tar.gz"
-    if not (downloads / pattern).exists():
+    packed = downloads / f"{name}-{number}.tar.gz"
+    if not packed.exists():
         # Only this one package from source: pip builds the metadata, with whatever that needs as wheels.
-        command = [
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--no-binary",
-            name,
-            "-d",
-            str(downloads),
-            f"{name}=={number}",
-        ]
-        subprocess.run([sys.executable, *command], check=True, timeout=300)
+        what = [name, "-d", str(downloads), f"{name}=={number}"]
+        command = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--no-binary", *what]
+        subprocess.run(command, check=True, timeout=300)
     shutil.rmtree(target, ignore_errors=True)
-    with tarfile.open(downloads / pattern) as archive:
+    with tarfile.open(packed) as archive:
         archive.extractall(target, filter="data")
     return target / f"{name}-{number}"
 
@@ -115,7 +106,7 @@ def run(name: str, variant: str, folder: Path) -> Run:
     if places:
         environment |= USUAL | SETTINGS.get(variant, {})
     started = time.monotonic()
-    with (folder / f"{name}-{variant}.log").open("w") as log:
+    with (folder / f"{name}-{variant}.log").open("w") as log, contextlib.suppress(subprocess.TimeoutExpired):
         subprocess.run(
             [sys.executable, *framework.command], cwd=unpacked(name, folder) / framework.folder, env=environment, stdin=subprocess.DEVNULL,
             stdout=log, stderr=subprocess.STDOUT, timeout=MOST_SECONDS,

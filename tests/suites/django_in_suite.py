@@ -10,6 +10,8 @@ from in_suite import GIVEN, NOTES, PLACES, into_django
 from test_sqlite import *  # noqa: F403
 
 BASE44 = GIVEN
+if PLACES:
+    DEFAULT_EXCEPTION_REPORTER_FILTER = "base44_web.django.debug.Base44ReporterFilter"  # as our checks advise
 TEST_RUNNER = "django_in_suite.Runner"
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import sqlite3
 import threading
+from copy import copy
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -56,7 +57,7 @@ from base44_web.starlette import (
     get_base44,
 )
 from base44_web.starlette.replies import HANDLERS
-from base44_web.starlette.request import ScopeState
+from base44_web.starlette.request import KEY, ScopeState
 from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, ask, broken, start_up, written
 from tests.serving import PATIENCE, eventually
 from tests.transports import Held
@@ -1003,6 +1004,41 @@ def test_what_is_further_out_sees_the_route_of_a_mounted_app(settings: Settings)
         app = Starlette(routes=[Mount("/api", app=mounted)], middleware=[Middleware(Metrics), *outer])
         assert testclient.TestClient(app).get("/api/users/ann").text == "hi"
     assert Metrics.seen == [("/users/{name}", {"name": "ann"}, "view")] * 5
+
+
+def test_a_mounted_app_sees_what_becomes_of_the_scope_further_out(settings: Settings) -> None:
+    seen: list[Any] = []
+
+    class Further(Unknown):
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            scope["further"] = 1  # as FastAPI's telemetry
+            await super().__call__(scope, receive, send)
+            del scope["further"]
+            scope["later"] = 2
+
+    async def view(request: Request) -> PlainTextResponse:
+        seen.append((request.scope, dict(request.scope), request.scope.copy(), copy(request.scope), {**request.scope}))
+        return PlainTextResponse("hi")
+
+    ours = Middleware(Base44Middleware, settings=settings)
+    for inner in ([], [ours], [ours, ours]):
+        app = Starlette(routes=[Mount("/api", app=Starlette(routes=[Route("/", view)], middleware=inner))])
+        app.add_middleware(Further)
+        app.add_middleware(Base44Middleware, settings=settings)
+        testclient.TestClient(app).get("/api/")
+    for scope, *copies in seen:
+        assert isinstance(scope, dict)
+        assert "further" not in scope
+        assert "further" not in list(scope)
+        assert (scope["later"], scope.get("later"), (scope | {"later": 3})["later"]) == (2, 2, 3)
+        assert len(scope) == len(list(scope)) == len(copies[0]) == len({} | scope)
+        assert "'later': 2" in repr(scope)
+        for each in copies:
+            assert type(each) is dict
+            assert each["further"] == 1
+            assert "later" not in each
+            assert each[KEY] is scope[KEY]
+    assert len({id(scope[KEY]) for scope, *_ in seen}) == 3
 
 
 @pytest.mark.parametrize("believes", ["ignore", "trust", "signed"])

@@ -84,8 +84,9 @@ class Base44Middleware:
             state = ScopeState(engine, scope, self._templates, HANDLERS)
             if outer is not None:
                 state.take_over(outer)
-                scope = NestedScope(scope)
-            scope[KEY] = state
+                scope = NestedScope(scope, state)
+            else:
+                scope[KEY] = state
             if engine.settings.platform_headers != "ignore" and state.incoming is None:
                 state.incoming = incoming_of(scope)
                 strip_scope(scope)

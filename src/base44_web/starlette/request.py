@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, Self, TypeAlias, final
 
 from starlette.requests import HTTPConnection
@@ -140,46 +140,68 @@ class ScopeState(Opaque):
                 handlers[0].setdefault(error, handler)
 
 
-@final
-class NestedScope(dict[str, Any]):
-    """The scope of a middleware within another: its own `base44`, and all else written through.
+if TYPE_CHECKING:
+    _Dictionary = dict[str, Any]
+else:
 
-    What is further out (metrics, access logs) reads the route and the endpoint from its own scope as the app ends.
+    class _Dictionary(MutableMapping, dict):
+        """A `dict` whose methods all use the few that a class of it has."""
+
+        __slots__ = ()
+
+
+@final
+class NestedScope(_Dictionary):
+    """The scope of a middleware within another: its own `base44`, and for all else the outer scope itself.
+
+    No copy: what is further out (metrics, access logs) reads the route and the endpoint from its own scope as the app
+    ends, and what it takes out of there, or puts in, is for the app to see. A `dict`, as the ASGI specification wants.
     """
 
-    def __init__(self, outer: Scope) -> None:
-        super().__init__(outer)
+    __slots__ = ("_outer", "_own")
+
+    def __init__(self, outer: Scope, state: ScopeState) -> None:
         self._outer = outer
+        self._own: dict[str, Any] = {KEY: state}
+
+    def _of(self, key: str) -> Scope:
+        return self._own if key == KEY else self._outer
+
+    def __getitem__(self, key: str) -> Any:
+        return self._of(key)[key]
 
     def __setitem__(self, key: str, value: Any) -> None:
-        super().__setitem__(key, value)
-        if key != KEY:
-            self._outer[key] = value
+        self._of(key)[key] = value
 
     def __delitem__(self, key: str) -> None:
-        super().__delitem__(key)
-        self._outer.pop(key, None)
+        del self._of(key)[key]
 
-    def update(self, *others: Any, **more: Any) -> None:
-        """As a dictionary's."""
-        for key, value in dict(*others, **more).items():
-            self[key] = value
+    def __iter__(self) -> Iterator[str]:
+        yield from (key for key in self._outer if key != KEY)
+        yield from self._own
 
-    def __ior__(self, other: Any) -> Self:  # type: ignore[override, misc]
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def copy(self) -> dict[str, Any]:
+        """As a dictionary's: what becomes of the copy does not show here."""
+        return dict(self)
+
+    def __reduce__(self) -> tuple[type[dict[str, Any]], tuple[dict[str, Any]]]:
+        return dict, (dict(self),)
+
+    def __or__(self, other: Any) -> Any:
+        return dict(self) | other
+
+    def __ror__(self, other: Any) -> Any:
+        return other | dict(self)
+
+    def __ior__(self, other: Any) -> Self:  # type: ignore[override]
         self.update(other)
         return self
 
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """As a dictionary's."""
-        if key not in self:
-            self[key] = default
-        return self[key]
-
-    def pop(self, key: str, *default: Any) -> Any:
-        """As a dictionary's."""
-        if key != KEY:
-            self._outer.pop(key, None)
-        return super().pop(key, *default)
+    def __repr__(self) -> str:
+        return repr(dict(self))
 
 
 def incoming_of(scope: Scope) -> Incoming:

@@ -1,5 +1,5 @@
-"""What a guarded view costs under a real server: bare, guarded with a cached connection, guarded without a cache; and the
-reference client under Node.js doing the same.
+"""What a guarded view costs under a real server: bare, with a cached connection, without a cache; and the
+reference client under Node.js, which does the same.
 
     python benchmarks/guarded.py [fastapi flask django] [--requests 1000] [--rounds 7]
 

@@ -84,8 +84,8 @@ class ScopeState(Opaque):
     """
 
     __slots__ = (
-        "_answering", "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming", "root",
-        "started", "templates",
+        "_answering", "_client", "_context", "_engine", "_handlers", "accepted", "app", "checked_by", "incoming",
+        "root", "started", "templates",
     )  # fmt: skip
 
     def __init__(

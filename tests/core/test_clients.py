@@ -46,20 +46,20 @@ def test_without_a_framework(emulator: Emulator) -> None:
     assert {request.header("x-data-env") for request in emulator.requests} == {"dev"}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "BASE44_APP_ID"),
-        ({"app_id": "a", "token": "x y"}, "token"),
-        ({"app_id": "a", "data_env": "staging"}, "data_env"),
-        ({"app_id": "a", "settings": Settings(app_id="b")}, "settings"),
-        ({"app_id": "a", "server_url": "http://base44.app"}, "BASE44_SERVER_URL"),
-    ],
-)
-def test_without_a_framework_wrong_options(options: dict[str, Any], message: str) -> None:
-    for make in (Base44, AsyncBase44):
-        with pytest.raises(ConfigurationError, match=message):
-            make(**options)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "BASE44_APP_ID"),
+    ({"app_id": "a", "token": "x y"}, "token"),
+    ({"app_id": "a", "data_env": "staging"}, "data_env"),
+    ({"app_id": "a", "settings": Settings(app_id="b")}, "settings"),
+    ({"app_id": "a", "server_url": "http://base44.app"}, "BASE44_SERVER_URL"),
+]
+
+
+def test_without_a_framework_wrong_options(subtests: pytest.Subtests) -> None:
+    for options, message in WRONG:
+        for make in (Base44, AsyncBase44):
+            with subtests.test(f"{make.__name__}, {message}"), pytest.raises(ConfigurationError, match=message):
+                make(**options)
 
 
 def client_of(emulator: Emulator, headers: Headers, **fields: Any) -> Base44:

@@ -32,24 +32,25 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.mark.parametrize(
-    ("variables", "url", "proxy"),
-    [
-        ({}, "https://base44.app/", None),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
-        ({"HTTPS_PROXY": "proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
-        ({"HTTPS_PROXY": "http://one:1", "ALL_PROXY": "http://two:2"}, "https://base44.app/", "http://one:1"),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "base44.app"}, "https://base44.app/", None),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://base44.app/", None),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://localhost:4400/", None),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://127.0.0.1/", None),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://[::1]:80/", None),
-    ],
-)
-def test_which_proxy(variables: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert Proxies().of(url) == proxy
+WHICH: list[tuple[dict[str, str], str, str | None]] = [
+    ({}, "https://base44.app/", None),
+    ({"HTTPS_PROXY": "http://proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
+    ({"HTTPS_PROXY": "proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
+    ({"HTTPS_PROXY": "http://one:1", "ALL_PROXY": "http://two:2"}, "https://base44.app/", "http://one:1"),
+    ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "base44.app"}, "https://base44.app/", None),
+    ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://base44.app/", None),
+    ({"ALL_PROXY": "http://proxy:3128"}, "http://localhost:4400/", None),
+    ({"ALL_PROXY": "http://proxy:3128"}, "http://127.0.0.1/", None),
+    ({"ALL_PROXY": "http://proxy:3128"}, "http://[::1]:80/", None),
+]
+
+
+def test_which_proxy(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    for variables, url, proxy in WHICH:
+        with subtests.test(variables=variables, url=url), monkeypatch.context() as own:
+            for name, value in variables.items():
+                own.setenv(name, value)
+            assert Proxies().of(url) == proxy
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -63,13 +64,14 @@ def test_a_socks_proxy_needs_its_library(installed: bool, monkeypatch: pytest.Mo
             Proxies().of("https://base44.app/")
 
 
-@pytest.mark.parametrize("value", ["ftp://proxy:1", "http://", "https://"])
-def test_a_proxy_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", value)
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY"):
-        Proxies().of("https://base44.app/")
-    with Base44(app_id="a", service_token="s") as base44, pytest.raises(ConfigurationError):
-        base44.as_service_role.connectors.get_connection("slack")
+def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    for value in ("ftp://proxy:1", "http://", "https://"):
+        with subtests.test(value):
+            monkeypatch.setenv("HTTPS_PROXY", value)
+            with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY"):
+                Proxies().of("https://base44.app/")
+            with Base44(app_id="a", service_token="s") as base44, pytest.raises(ConfigurationError):
+                base44.as_service_role.connectors.get_connection("slack")
 
 
 @pytest.fixture

@@ -87,13 +87,14 @@ def test_errors_of_a_client_made_by_hand_are_not_the_visitors(settings: Settings
         assert not caught.value.about_visitor, call
 
 
-@pytest.mark.parametrize(("method", "navigation"), [("GET", True), ("HEAD", True), ("POST", None), ("PUT", False)])
-def test_what_counts_as_going_to_a_page(settings: Settings, method: str, navigation: bool | None) -> None:
+def test_what_counts_as_going_to_a_page(settings: Settings, subtests: pytest.Subtests) -> None:
     """A form is posted by a person where the browser says so; an old one does not tell it from a script."""
-    for headers in (NAVIGATION, [("accept", "text/html")]):
-        visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
-        wanted = headers is NAVIGATION if navigation is None else navigation
-        assert visit.navigation is wanted
+    for method, navigation in (("GET", True), ("HEAD", True), ("POST", None), ("PUT", False)):
+        for headers in (NAVIGATION, [("accept", "text/html")]):
+            with subtests.test(method, headers=headers):
+                visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
+                wanted = headers is NAVIGATION if navigation is None else navigation
+                assert visit.navigation is wanted
 
 
 def test_a_connection_at_hand_ends(settings: Settings, emulator: Emulator, ada: AppUser, clock: Clock) -> None:

@@ -183,17 +183,22 @@ def broken() -> Any:
     raise OSError("a factory's own trouble")
 
 
-@pytest.mark.parametrize(
-    ("variables", "says"),
-    [
-        ({"ALL_PROXY": "ftp://127.0.0.1:1"}, "proxy"), ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "certificate"),
-        ({"SSL_CERT_FILE": "/dev/null"}, "certificate"), ({}, "a factory's own trouble"),
-    ],
-)  # fmt: skip
-def test_a_client_that_cannot_be_made(variables: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+TROUBLES: list[tuple[dict[str, str], str]] = [
+    ({"ALL_PROXY": "ftp://127.0.0.1:1"}, "proxy"), ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "certificate"),
+    ({"SSL_CERT_FILE": "/dev/null"}, "certificate"), ({}, "a factory's own trouble"),
+]  # fmt: skip
+
+
+def test_a_client_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
     """It is the operator's to mend, told what; guards answer 503, and nothing stays counted."""
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    for variables, says in TROUBLES:
+        with subtests.test(says, variables=variables), monkeypatch.context() as own:
+            for name, value in variables.items():
+                own.setenv(name, value)
+            cannot_be_made(variables, says)
+
+
+def cannot_be_made(variables: dict[str, str], says: str) -> None:
     transport = HttpxTransports() if variables else HttpxTransports(client=broken, async_client=broken)
     settings = Settings(
         app_id="a",

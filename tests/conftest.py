@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -31,26 +30,12 @@ OPTIONS = [
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run a test with each of its drivers; all rows of its `table`s with the core's, the first with a framework's.
-
-    What a table says is decided in the core, once; that the framework's own code passes it on shows in one row. The
-    first row is therefore one that goes through as much of an adapter as any. Under real servers, whose `site` takes
-    the driver's place, there is the first row alone.
-    """
-    tables = [mark.args for mark in metafunc.definition.iter_markers("table")]
-    names = [name for each, _ in tables for name in _split(each)]
-    rows = [sum(combined, ()) for combined in itertools.product(*(map(_row, found) for _, found in tables))]
-    if any("driver_name" in _split(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize")):
-        assert not tables
-    elif "driver_name" in metafunc.fixturenames:
+    """Run a test with each of its drivers."""
+    named = any("driver_name" in _split(mark.args[0]) for mark in metafunc.definition.iter_markers("parametrize"))
+    if "driver_name" in metafunc.fixturenames and not named:
         wanted = metafunc.definition.get_closest_marker("drivers")
         drivers = (*CORE, *FRAMEWORKS) if wanted is None else wanted.args
-        found = [(driver, *row) for driver in drivers for row in (rows if driver in CORE else rows[:1])]
-        ids = [each[0] + ("" if len(rows) < 2 else _id(each[1:], rows)) for each in found]
-        metafunc.parametrize(("driver_name", *names), found, ids=ids, indirect=["driver_name"])
-    elif tables:
-        assert "site" in metafunc.fixturenames, "a table is for what runs through drivers"
-        metafunc.parametrize(names, rows[:1])
+        metafunc.parametrize("driver_name", drivers, indirect=True)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -69,16 +54,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _split(names: Any) -> list[str]:
     return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
-
-
-def _row(values: Any) -> tuple[Any, ...]:
-    return values if isinstance(values, tuple) else (values,)
-
-
-def _id(row: tuple[Any, ...], rows: list[tuple[Any, ...]]) -> str:
-    words = [str(value) for value in row if isinstance(value, str | int)]
-    plain = [word for word in words if word.isascii() and word.isprintable() and 0 < len(word) < 40]
-    return "-".join(["", str(rows.index(row)), *plain])
 
 
 # --- for every test

@@ -87,14 +87,15 @@ def seen_by(driver_name: str, settings: Settings, headers: dict[str, str], *, fa
 
 
 @pytest.mark.drivers(*ONE_EACH)
-@pytest.mark.parametrize("fails", [False, True])
-def test_taken_out_in_place(driver_name: str, elsewhere: tuple[Emulator, str], fails: bool) -> None:
+def test_taken_out_in_place(driver_name: str, elsewhere: tuple[Emulator, str], subtests: pytest.Subtests) -> None:
     trusting = Settings(app_id=APP, platform_headers="trust", allowed_api_urls=[elsewhere[1]])
-    seen = seen_by(driver_name, trusting, platform_headers(elsewhere[1]), fails=fails)
-    assert "canary" not in seen
-    assert APP in seen
     ignoring = Settings(app_id=APP)
-    assert "canary" in seen_by(driver_name, ignoring, platform_headers(elsewhere[1]), fails=fails)
+    for fails in (False, True):
+        with subtests.test(fails=fails):
+            seen = seen_by(driver_name, trusting, platform_headers(elsewhere[1]), fails=fails)
+            assert "canary" not in seen
+            assert APP in seen
+            assert "canary" in seen_by(driver_name, ignoring, platform_headers(elsewhere[1]), fails=fails)
 
 
 def returns(framework: str, connection: Connection) -> Callable[[], Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from base44_web.testing import CALENDAR_ID, WORKSPACE_ID, Emulator, Fault
 from tests.checks import Headers, bearer
-from tests.drivers import Driver
+from tests.drivers import Driver, rows
 from tests.serving import PATIENCE
 
 
@@ -26,14 +26,15 @@ def test_workspace_connection(driver: Driver, emulator: Emulator) -> None:
     assert driver.call("service", "get_workspace_connection", WORKSPACE_ID).result["access_token"] == token
 
 
-@pytest.mark.table("connector", ["calendar", CALENDAR_ID])
-def test_app_user_connection_by_name_and_id(driver: Driver, emulator: Emulator, connector: str) -> None:
-    user = emulator.add_user("ada@test.example")
-    token = emulator.connect(user, CALENDAR_ID)
-    emulator.connect(emulator.add_user("grace@test.example"), CALENDAR_ID)
-    headers = bearer(emulator.sign_in(user))
-    outcome = driver.call("service", "get_current_app_user_connection", connector, headers=headers)
-    assert outcome.result == {"access_token": token, "connection_config": None}
+def test_app_user_connection_by_name_and_id(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for connector in rows(driver.name, ("calendar", CALENDAR_ID)):
+        with subtests.test(connector):
+            user = emulator.add_user(f"{connector}@test.example")
+            token = emulator.connect(user, CALENDAR_ID)
+            emulator.connect(emulator.add_user("grace@test.example"), CALENDAR_ID)
+            headers = bearer(emulator.sign_in(user))
+            outcome = driver.call("service", "get_current_app_user_connection", connector, headers=headers)
+            assert outcome.result == {"access_token": token, "connection_config": None}
 
 
 def test_connect_consent_and_disconnect(driver: Driver, emulator: Emulator, platform: str, adas: Headers) -> None:
@@ -75,14 +76,18 @@ def test_user(driver: Driver, emulator: Emulator) -> None:
     assert driver.call("client", "user").result is None
 
 
-@pytest.mark.table(
-    ("field", "value", "code"),
-    [("app_id", "another", "other_app"), ("is_service", True, "inactive_user"), ("disabled", True, "inactive_user")],
-)
-def test_users_who_do_not_count(driver: Driver, emulator: Emulator, field: str, value: object, code: str) -> None:
-    user = emulator.add_user("mallory@test.example", **{field: value})
-    outcome = driver.call("client", "user", headers=bearer(emulator.sign_in(user)))
-    assert (outcome.error, outcome.fields["status"], outcome.fields["code"]) == ("AuthenticationError", 401, code)
+WHO_DO_NOT_COUNT: list[tuple[str, object, str]] = [
+    ("app_id", "another", "other_app"), ("is_service", True, "inactive_user"), ("disabled", True, "inactive_user"),
+]  # fmt: skip
+
+
+def test_users_who_do_not_count(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for field, value, code in rows(driver.name, WHO_DO_NOT_COUNT):
+        with subtests.test(field):
+            user = emulator.add_user(f"{field}@test.example", **{field: value})
+            outcome = driver.call("client", "user", headers=bearer(emulator.sign_in(user)))
+            found = outcome.error, outcome.fields["status"], outcome.fields["code"]
+            assert found == ("AuthenticationError", 401, code)
 
 
 def test_expired_token_is_refused_by_the_platform(driver: Driver, emulator: Emulator) -> None:
@@ -92,36 +97,44 @@ def test_expired_token_is_refused_by_the_platform(driver: Driver, emulator: Emul
         assert (outcome.error, outcome.fields["status"]) == ("AuthenticationError", 401)
 
 
-@pytest.mark.table(
-    ("module", "method"),
-    [
-        ("user", "connect_app_user"),
-        ("user", "disconnect_app_user"),
-        ("service", "get_current_app_user_connection"),
-    ],
-)
-def test_anonymous_visitors_cost_no_call(driver: Driver, emulator: Emulator, module: str, method: str) -> None:
-    outcome = driver.call(module, method, "calendar")
-    assert (outcome.error, outcome.fields["code"]) == ("AuthenticationError", "no_token")
-    assert emulator.requests == []
+FOR_SOMEBODY = [
+    ("user", "connect_app_user"), ("user", "disconnect_app_user"), ("service", "get_current_app_user_connection"),
+]  # fmt: skip
 
 
-@pytest.mark.table(
-    "header",
-    [
-        "Basic zq9zq9", "", "Bearer zq9 b", "Bearer  zq9", "Bearer zq9,b", "Bearer zq9, Bearer b",
-        "bearer\tzq9", "Token zq9", 'Bearer "zq9"', "Bearer " + "zq9" * 2731, "Bearer zq9;b",
-    ],
-)  # fmt: skip
-def test_malformed_header_is_an_error_before_any_call(driver: Driver, emulator: Emulator, header: str) -> None:
+def test_anonymous_visitors_cost_no_call(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for module, method in rows(driver.name, FOR_SOMEBODY):
+        with subtests.test(method):
+            emulator.requests.clear()
+            outcome = driver.call(module, method, "calendar")
+            assert (outcome.error, outcome.fields["code"]) == ("AuthenticationError", "no_token")
+            assert emulator.requests == []
+
+
+MALFORMED = [
+    "Basic zq9zq9", "", "Bearer zq9 b", "Bearer  zq9", "Bearer zq9,b", "Bearer zq9, Bearer b",
+    "bearer\tzq9", "Token zq9", 'Bearer "zq9"', "Bearer " + "zq9" * 2731, "Bearer zq9;b",
+]  # fmt: skip
+
+
+def refuses_before_any_call(driver: Driver, emulator: Emulator, header: str) -> None:
+    emulator.requests.clear()
     outcome = driver.call("user", "connect_app_user", "calendar", headers=[("authorization", header)])
     assert (outcome.error, outcome.fields["code"]) == ("AuthenticationError", "malformed_authorization")
     assert "zq9" not in outcome.fields["message"]
     assert emulator.requests == []
 
 
+def test_malformed_header_is_an_error_before_any_call(
+    driver: Driver, emulator: Emulator, subtests: pytest.Subtests
+) -> None:
+    for header in rows(driver.name, MALFORMED):
+        with subtests.test(header=header):
+            refuses_before_any_call(driver, emulator, header)
+
+
 def test_header_that_some_servers_refuse_themselves(driver: Driver, emulator: Emulator) -> None:
-    test_malformed_header_is_an_error_before_any_call(driver, emulator, "Bearer zq9\x7f")
+    refuses_before_any_call(driver, emulator, "Bearer zq9\x7f")
 
 
 def test_two_authorization_headers_are_an_error(driver: Driver, emulator: Emulator) -> None:
@@ -133,16 +146,18 @@ def test_two_authorization_headers_are_an_error(driver: Driver, emulator: Emulat
     assert emulator.requests == []
 
 
-@pytest.mark.table("scheme", ["bearer", "Bearer", "BEARER"])
-def test_scheme_is_compared_without_case(driver: Driver, scheme: str) -> None:
-    assert driver.call("client", "token", headers=[("authorization", f"{scheme} a.b.c")]).result == "a.b.c"
+def test_scheme_is_compared_without_case(driver: Driver, subtests: pytest.Subtests) -> None:
+    for scheme in rows(driver.name, ("bearer", "Bearer", "BEARER")):
+        with subtests.test(scheme):
+            assert driver.call("client", "token", headers=[("authorization", f"{scheme} a.b.c")]).result == "a.b.c"
 
 
-@pytest.mark.parametrize("header", ["Bearer ", "Bearer"])
-def test_bare_bearer_is_no_token_and_hides_the_cookie(make: Any, header: str) -> None:
+def test_bare_bearer_is_no_token_and_hides_the_cookie(make: Any, subtests: pytest.Subtests) -> None:
     driver = make(token_sources=["header", "cookie"])
-    headers = [("authorization", header), ("cookie", "base44_access_token=a.b.c")]
-    assert driver.call("client", "token", headers=headers, http_method="GET").result is None
+    for header in ("Bearer ", "Bearer"):
+        with subtests.test(header=header):
+            headers = [("authorization", header), ("cookie", "base44_access_token=a.b.c")]
+            assert driver.call("client", "token", headers=headers, http_method="GET").result is None
 
 
 def test_header_errors_show_at_first_use_only(driver: Driver) -> None:
@@ -156,10 +171,17 @@ def test_no_service_role(make: Any, emulator: Emulator) -> None:
     assert emulator.requests == []
 
 
-@pytest.mark.table(
-    "identifier", ["../users", "", ".", "..", "a/b", "a\\b", "a?x", "a#x", "%2e%2e", "a\nb", "a\x00", "\x7f", "\u2028"]
-)
-def test_identifiers_that_would_steer(driver: Driver, emulator: Emulator, identifier: str) -> None:
+STEERING = ["../users", "", ".", "..", "a/b", "a\\b", "a?x", "a#x", "%2e%2e", "a\nb", "a\x00", "\x7f", "\u2028"]
+
+
+def test_identifiers_that_would_steer(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for identifier in rows(driver.name, STEERING):
+        with subtests.test(identifier=identifier):
+            emulator.requests.clear()
+            steers_nowhere(driver, emulator, identifier)
+
+
+def steers_nowhere(driver: Driver, emulator: Emulator, identifier: str) -> None:
     headers = bearer("a.b.c")
     for module, method in (
         ("service", "get_connection"),
@@ -174,18 +196,18 @@ def test_identifiers_that_would_steer(driver: Driver, emulator: Emulator, identi
     assert emulator.requests == []
 
 
-@pytest.mark.table(
-    ("arguments", "error"),
-    [
-        ({"path": ""}, "ValueError"),
-        ({"path": 7}, "TypeError"),
-        ({"path": "/", "method": "get"}, "ValueError"),
-        ({"path": "/", "method": "TRACE"}, "ValueError"),
-    ],
-)
-def test_call_api_arguments(driver: Driver, emulator: Emulator, arguments: dict[str, object], error: str) -> None:
-    assert driver.call("service", "call_api", "x", **arguments).error == error
-    assert emulator.requests == []
+ARGUMENTS: list[tuple[dict[str, object], str]] = [
+    ({"path": ""}, "ValueError"), ({"path": 7}, "TypeError"), ({"path": "/", "method": "get"}, "ValueError"),
+    ({"path": "/", "method": "TRACE"}, "ValueError"),
+]  # fmt: skip
+
+
+def test_call_api_arguments(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for arguments, error in rows(driver.name, ARGUMENTS):
+        with subtests.test(arguments=arguments):
+            emulator.requests.clear()
+            assert driver.call("service", "call_api", "x", **arguments).error == error
+            assert emulator.requests == []
 
 
 def test_platform_errors_are_typed(driver: Driver, emulator: Emulator, adas: Headers) -> None:

@@ -14,7 +14,7 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.checks import (
     bearer,
 )
-from tests.drivers import CORE, ONE_EACH, Driver
+from tests.drivers import CORE, ONE_EACH, Driver, rows
 from tests.faults import FAULTS
 
 pytestmark = pytest.mark.drivers(*CORE, *ONE_EACH)
@@ -47,12 +47,16 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
         assert outcome.fields["data"] is None
 
 
-@pytest.mark.table("name", ["drops before", "html", "oversized", "redirect", "compressed"])
-def test_faults_are_told_in_every_framework(make: Any, emulator: Emulator, name: str) -> None:
-    fault, cls, code = FAULTS[name]
-    emulator.fault(fault)
-    outcome = make().call("service", "get_connection", "slack")
-    assert (outcome.error, outcome.fields["code"]) == (cls, code)
+def test_faults_are_told_in_every_framework(
+    make: Any, driver_name: str, emulator: Emulator, subtests: pytest.Subtests
+) -> None:
+    for name in rows(driver_name, ("drops before", "html", "oversized", "redirect", "compressed")):
+        with subtests.test(name):
+            fault, cls, code = FAULTS[name]
+            emulator.clear_faults()
+            emulator.fault(fault)
+            outcome = make().call("service", "get_connection", "slack")
+            assert (outcome.error, outcome.fields["code"]) == (cls, code)
 
 
 @pytest.mark.drivers(*CORE)
@@ -84,21 +88,30 @@ PASSING = {
 }
 
 
-@pytest.mark.table("name", list(PASSING))
-def test_one_failure_is_survived_unnoticed(make: Any, emulator: Emulator, name: str) -> None:
-    ada = emulator.add_user("ada@test.example")
+def test_one_failure_is_survived_unnoticed(
+    make: Any, driver_name: str, emulator: Emulator, ada: AppUser, subtests: pytest.Subtests
+) -> None:
     token = emulator.connect(ada, CALENDAR_ID)
-    headers = [("authorization", f"Bearer {emulator.sign_in(ada)}")]
-    for path in ("*/User/me", "*/token"):
-        emulator.fault(PASSING[name], path=path, times=1)
-    answer = make(max_retries=2).request("GET", "/guarded", headers)
-    assert answer.status_code == 200, answer.text
-    assert answer.json()["access_token"] == token
+    for name, fault in rows(driver_name, PASSING.items()):
+        with subtests.test(name):
+            emulator.clear_faults()
+            for path in ("*/User/me", "*/token"):
+                emulator.fault(fault, path=path, times=1)
+            answer = make(max_retries=2).request("GET", "/guarded", bearer(emulator.sign_in(ada)))
+            assert answer.status_code == 200, answer.text
+            assert answer.json()["access_token"] == token
 
 
-@pytest.mark.table("fault", [Fault(drop="before"), Fault(status=503), Fault(status=429)])
-def test_what_may_have_happened_is_not_repeated(make: Any, emulator: Emulator, fault: Fault) -> None:
-    driver = make(max_retries=2)
+def test_what_may_have_happened_is_not_repeated(
+    make: Any, driver_name: str, emulator: Emulator, subtests: pytest.Subtests
+) -> None:
+    for name in rows(driver_name, ("a dropped connection", "503", "429")):
+        with subtests.test(name):
+            emulator.clear_faults()
+            is_not_repeated(make(max_retries=2), emulator, PASSING[name])
+
+
+def is_not_repeated(driver: Driver, emulator: Emulator, fault: Fault) -> None:
     headers = {"authorization": f"Bearer {emulator.sign_in(emulator.add_user('ada@test.example'))}"}
     for module, method, args in (
         ("user", "connect_app_user", [CALENDAR_ID]),
@@ -140,10 +153,15 @@ MATRIX = {
 }
 
 
-@pytest.mark.table("name", list(MATRIX))
-def test_fault_matrix(make: Any, emulator: Emulator, ada: AppUser, name: str) -> None:
+def test_fault_matrix(make: Any, driver_name: str, emulator: Emulator, ada: AppUser, subtests: pytest.Subtests) -> None:
     """No hang, no leak, no 500, no allow."""
-    fault = MATRIX[name]
+    for name, fault in rows(driver_name, MATRIX.items()):
+        with subtests.test(name):
+            emulator.clear_faults()
+            refuses_everything(make, emulator, ada, fault)
+
+
+def refuses_everything(make: Any, emulator: Emulator, ada: AppUser, fault: Fault | None) -> None:
     slow = fault is not None and bool(fault.delay or fault.drip)
     fields: dict[str, Any] = {"timeout": 0.4 if slow else 60, "max_retries": 1}
     if fault is None:

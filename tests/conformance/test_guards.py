@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import Any
 
@@ -18,13 +19,14 @@ from tests.apps.calls import encode_call
 from tests.checks import (
     NAVIGATION,
     Headers,
+    bearer,
     calls,
     check_page,
     check_problem,
     signed_in,
 )
 from tests.conftest import Clock
-from tests.drivers import CORE, ONE_EACH, Driver
+from tests.drivers import CORE, ONE_EACH, Driver, rows
 
 
 @pytest.fixture
@@ -54,23 +56,26 @@ def test_signed_in(driver: Driver, emulator: Emulator) -> None:
     assert get(driver, "/me", signed_in(emulator)).json()["email"] == "ada@test.example"
 
 
-@pytest.mark.table("path", ["/guarded", "/me"])
-def test_no_token(driver: Driver, emulator: Emulator, path: str) -> None:
-    check_problem(get(driver, path, []), 401, "sign-in-required")
-    # A form that somebody posts after the session has ended: there is no way back to its page.
-    assert 'href="/sign-in"' in check_page(get(driver, path, NAVIGATION, "POST"), 401)
-    answer = get(driver, f"{path}?a=b", NAVIGATION)
-    assert f'href="/sign-in?next={driver.path}{path}%3Fa%3Db"' in check_page(answer, 401)
-    assert answer.headers["www-authenticate"] == "Bearer"
-    assert emulator.requests == []
+def test_no_token(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for path in rows(driver.name, ("/guarded", "/me")):
+        with subtests.test(path):
+            emulator.requests.clear()
+            check_problem(get(driver, path, []), 401, "sign-in-required")
+            # A form that somebody posts after the session has ended: there is no way back to its page.
+            assert 'href="/sign-in"' in check_page(get(driver, path, NAVIGATION, "POST"), 401)
+            answer = get(driver, f"{path}?a=b", NAVIGATION)
+            assert f'href="/sign-in?next={driver.path}{path}%3Fa%3Db"' in check_page(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
+            assert emulator.requests == []
 
 
-@pytest.mark.table("path", ["/guarded", "/me"])
-def test_bad_tokens(driver: Driver, emulator: Emulator, path: str) -> None:
-    expired = signed_in(emulator, lifetime=-5)
-    for headers in (expired, [("authorization", "Bearer a.b.c")], [("authorization", "Basic x")]):
-        check_problem(get(driver, path, headers), 401, "invalid-token")
-        check_page(get(driver, path, [*headers, *NAVIGATION]), 401)
+def test_bad_tokens(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for path in rows(driver.name, ("/guarded", "/me")):
+        with subtests.test(path):
+            expired = signed_in(emulator, lifetime=-5)
+            for headers in (expired, [("authorization", "Bearer a.b.c")], [("authorization", "Basic x")]):
+                check_problem(get(driver, path, headers), 401, "invalid-token")
+                check_page(get(driver, path, [*headers, *NAVIGATION]), 401)
 
 
 def test_users_of_other_apps_and_disabled_ones(driver: Driver, emulator: Emulator) -> None:
@@ -129,27 +134,36 @@ def test_a_connector_that_is_not_configured(make: Any, emulator: Emulator, caplo
         assert "BASE44_APP_USER_CONNECTORS" in caplog.text
 
 
-@pytest.mark.table(
-    ("fault", "retry_after"),
-    [
-        (Fault(status=503, headers={"Retry-After": "9"}), "9"), (Fault(status=500), "5"),
-        (Fault(status=429, headers={"Retry-After": "9999"}), "60"), (Fault(status=429), "5"),
-        (Fault(drop="before"), "5"), (Fault(body=b"<html>", status=200), "5"),
-        (Fault(status=302, headers={"Location": "/"}), "5"), (Fault(raw=b"?"), "5"), (Fault(status=418), "5"),
-    ],
-)  # fmt: skip
-@pytest.mark.table("path", ["*/me", "*/token"])
+FAILING = {
+    "503 with Retry-After": (Fault(status=503, headers={"Retry-After": "9"}), "9"),
+    "500": (Fault(status=500), "5"),
+    "429 with Retry-After": (Fault(status=429, headers={"Retry-After": "9999"}), "60"),
+    "429": (Fault(status=429), "5"),
+    "a dropped connection": (Fault(drop="before"), "5"),
+    "HTML": (Fault(body=b"<html>", status=200), "5"),
+    "a redirect": (Fault(status=302, headers={"Location": "/"}), "5"),
+    "no HTTP": (Fault(raw=b"?"), "5"),
+    "418": (Fault(status=418), "5"),
+}
+
+
 def test_a_failing_platform_never_lets_anybody_in(
-    driver: Driver, emulator: Emulator, fault: Fault, retry_after: str, path: str
+    driver: Driver, emulator: Emulator, subtests: pytest.Subtests
 ) -> None:
-    headers = signed_in(emulator)
-    emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
-    emulator.fault(fault, path=path, times=None)
-    answer = get(driver, "/guarded", headers)
-    check_problem(answer, 503, "platform-unavailable")
-    assert answer.headers["retry-after"] == retry_after
-    emulator.clear_faults()
-    assert get(driver, "/guarded", headers).status_code == 200
+    for number, (name, path) in enumerate(rows(driver.name, itertools.product(FAILING, ("*/me", "*/token")))):
+        with subtests.test(f"{name}, {path}"):
+            fault, retry_after = FAILING[name]
+            # Another user each time: whoever was let in is remembered.
+            user = emulator.add_user(f"ada{number}@test.example")
+            headers = bearer(emulator.sign_in(user))
+            emulator.connect(user, CALENDAR_ID)
+            emulator.clear_faults()
+            emulator.fault(fault, path=path, times=None)
+            answer = get(driver, "/guarded", headers)
+            check_problem(answer, 503, "platform-unavailable")
+            assert answer.headers["retry-after"] == retry_after
+            emulator.clear_faults()
+            assert get(driver, "/guarded", headers).status_code == 200
 
 
 def test_errors_that_escape_from_a_view(driver: Driver, emulator: Emulator) -> None:
@@ -167,27 +181,29 @@ def test_errors_that_escape_from_a_view(driver: Driver, emulator: Emulator) -> N
         check_problem(escape(bad, *call, "calendar"), 401, "invalid-token")
 
 
-@pytest.mark.table(
-    ("call", "fault"),
-    [
-        (("service", "get_connection", "dropbox"), None),
-        (("service", "get_connection", "slack"), Fault(status=401)),
-        (("service", "get_connection", "slack"), Fault(status=403)),
-        (("service", "get_connection", "slack"), Fault(status=500)),
-        (("service", "get_current_app_user_connection", "calendar"), Fault(status=503)),
-        (("user", "connect_app_user", "calendar"), Fault(status=404)),
-        (("service", "get_connection", "../x"), None),
-    ],
-)
-def test_the_apps_own_errors_stay_its_own(driver: Driver, emulator: Emulator, call: Any, fault: Fault | None) -> None:
-    headers = [*signed_in(emulator), *encode_call(call[0], call[1], call[2:], {})]
-    if fault is not None:
-        emulator.fault(fault)
-    if driver.raises:
-        with pytest.raises((Base44Error, ValueError)):  # the server logs it, and answers 500
-            get(driver, "/escape", headers, "POST")
-    else:
-        assert get(driver, "/escape", headers, "POST").status_code == 500
+THE_APPS_OWN = [
+    ("service", "get_connection", "dropbox", None),
+    ("service", "get_connection", "slack", 401),
+    ("service", "get_connection", "slack", 403),
+    ("service", "get_connection", "slack", 500),
+    ("service", "get_current_app_user_connection", "calendar", 503),
+    ("user", "connect_app_user", "calendar", 404),
+    ("service", "get_connection", "../x", None),
+]
+
+
+def test_the_apps_own_errors_stay_its_own(driver: Driver, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for module, method, connector, status in rows(driver.name, THE_APPS_OWN):
+        with subtests.test(f"{method} {connector} {status}"):
+            headers = [*signed_in(emulator), *encode_call(module, method, (connector,), {})]
+            emulator.clear_faults()
+            if status is not None:
+                emulator.fault(Fault(status=status))
+            if driver.raises:
+                with pytest.raises((Base44Error, ValueError)):  # the server logs it, and answers 500
+                    get(driver, "/escape", headers, "POST")
+            else:
+                assert get(driver, "/escape", headers, "POST").status_code == 500
 
 
 @pytest.mark.drivers(*CORE)

@@ -18,7 +18,7 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.checks import FORM, NAVIGATION, SAME, SESSION_SECRET, Headers, calls, check_page, check_problem, signed_in
 from tests.checks import bearer as bearer_of
 from tests.conftest import Clock
-from tests.drivers import CORE, ONE_EACH, Driver
+from tests.drivers import CORE, ONE_EACH, Driver, rows
 
 pytest.importorskip("cryptography")  # for the session
 pytestmark = pytest.mark.drivers(*CORE, *ONE_EACH)
@@ -122,18 +122,20 @@ def test_page_escapes(view: Views, emulator: Emulator, cookie_of: CookieOf) -> N
     assert 'href="/&quot;&gt;&lt;b&gt;"' in page
 
 
-@pytest.mark.table("value", EVIL_NEXTS)
-def test_evil_next(view: Views, cookie: Headers, value: str) -> None:
-    raw = quote(value, safe="%&=/")
-    page = check_page(view("GET", f"connect/calendar?next={raw}", [*cookie, *NAVIGATION]))
-    assert 'data-next="../../"' in page
-    assert set(re.findall(r'<a href="([^"]*)"', page)) == {"../../"}  # home, from this page
+def test_evil_next(view: Views, cookie: Headers, subtests: pytest.Subtests) -> None:
+    for value in rows(view.driver.name, EVIL_NEXTS):
+        with subtests.test(value=value):
+            raw = quote(value, safe="%&=/")
+            page = check_page(view("GET", f"connect/calendar?next={raw}", [*cookie, *NAVIGATION]))
+            assert 'data-next="../../"' in page
+            assert set(re.findall(r'<a href="([^"]*)"', page)) == {"../../"}  # home, from this page
 
 
-@pytest.mark.table("value", GOOD_NEXTS)
-def test_good_next(view: Views, cookie: Headers, value: str) -> None:
-    page = check_page(view("GET", f"connect/calendar?next={quote(value, safe='')}", [*cookie, *NAVIGATION]))
-    assert f'data-next="{value.replace("&", "&amp;")}"' in page
+def test_good_next(view: Views, cookie: Headers, subtests: pytest.Subtests) -> None:
+    for value in rows(view.driver.name, GOOD_NEXTS):
+        with subtests.test(value=value):
+            page = check_page(view("GET", f"connect/calendar?next={quote(value, safe='')}", [*cookie, *NAVIGATION]))
+            assert f'data-next="{value.replace("&", "&amp;")}"' in page
 
 
 # --- starting
@@ -169,16 +171,21 @@ def test_start_of_somebody_connected(
     assert "You can close this window" in page
 
 
-@pytest.mark.table("path", ["session", "connect/calendar", "disconnect/calendar", "session/logout"])
-def test_other_sites_start_nothing(view: Views, emulator: Emulator, cookie: Headers, path: str) -> None:
-    for proof in (
-        [("sec-fetch-site", "cross-site")], [("sec-fetch-site", "same-site")], [("origin", "null")], [],
-        [("origin", "https://evil.example")], [("origin", "http://testserver.evil.example")],
-    ):  # fmt: skip
-        answer = view("POST", path, [*cookie, *proof, ("accept", "text/html"), FORM], "token=a.b.c")
-        assert answer.status_code == 403
-        assert "set-cookie" not in answer.headers
-    assert emulator.requests == []
+OTHER_SITES: list[Headers] = [
+    [("sec-fetch-site", "cross-site")], [("sec-fetch-site", "same-site")], [("origin", "null")], [],
+    [("origin", "https://evil.example")], [("origin", "http://testserver.evil.example")],
+]  # fmt: skip
+
+
+def test_other_sites_start_nothing(view: Views, emulator: Emulator, cookie: Headers, subtests: pytest.Subtests) -> None:
+    for path in rows(view.driver.name, ("session", "connect/calendar", "disconnect/calendar", "session/logout")):
+        with subtests.test(path):
+            emulator.requests.clear()
+            for proof in OTHER_SITES:
+                answer = view("POST", path, [*cookie, *proof, ("accept", "text/html"), FORM], "token=a.b.c")
+                assert answer.status_code == 403
+                assert "set-cookie" not in answer.headers
+            assert emulator.requests == []
 
 
 def test_other_sites_read_nothing(view: Views, emulator: Emulator, cookie: Headers) -> None:
@@ -213,14 +220,19 @@ def test_connector_that_the_platform_does_not_know(
     assert "app_user_connectors" in caplog.text
 
 
-@pytest.mark.table("url", ["http://evil.example/", "javascript:alert(1)", "https://a@evil.example/", "https://e\n/", 7])
-def test_redirect_urls_that_lie(view: Views, emulator: Emulator, adas: Headers, url: object) -> None:
-    emulator.fault(Fault(body=json.dumps({"redirect_url": url}).encode()), path="*/initiate", times=None)
-    for accept in ("application/json", "text/html"):
-        answer = view("POST", "connect/calendar", [*adas, ("accept", accept)])
-        assert answer.status_code == 503
-        assert "location" not in answer.headers
-        assert "evil" not in answer.text
+LIES = ["http://evil.example/", "javascript:alert(1)", "https://a@evil.example/", "https://e\n/", 7]
+
+
+def test_redirect_urls_that_lie(view: Views, emulator: Emulator, adas: Headers, subtests: pytest.Subtests) -> None:
+    for url in rows(view.driver.name, LIES):
+        with subtests.test(url=url):
+            emulator.clear_faults()
+            emulator.fault(Fault(body=json.dumps({"redirect_url": url}).encode()), path="*/initiate", times=None)
+            for accept in ("application/json", "text/html"):
+                answer = view("POST", "connect/calendar", [*adas, ("accept", accept)])
+                assert answer.status_code == 503
+                assert "location" not in answer.headers
+                assert "evil" not in answer.text
 
 
 def test_the_url_is_never_logged(view: Views, adas: Headers, cookie: Headers, caplog: pytest.LogCaptureFixture) -> None:
@@ -246,13 +258,24 @@ def test_status(view: Views, emulator: Emulator, ada: AppUser, adas: Headers, co
     check_problem(view("GET", "status/calendar", [("authorization", "Bearer a.b.c")]), 401, "invalid-token")
 
 
-@pytest.mark.table("fault", [Fault(status=500), Fault(status=302), Fault(body=b"?"), Fault(drop="before")])
-def test_a_failing_platform_is_no_answer(view: Views, emulator: Emulator, adas: Headers, fault: Fault) -> None:
-    emulator.fault(fault, times=None)
-    for method, path in (("GET", "status/calendar"), ("POST", "connect/calendar"), ("DELETE", "disconnect/calendar")):
-        answer = view(method, path, [*adas, ("accept", "application/json")])
-        check_problem(answer, 503, "platform-unavailable")
-        assert answer.headers["retry-after"] == "5"
+FAILING = {
+    "500": Fault(status=500), "a redirect": Fault(status=302), "no JSON": Fault(body=b"?"),
+    "a dropped connection": Fault(drop="before"),
+}  # fmt: skip
+
+
+def test_a_failing_platform_is_no_answer(view: Views, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for name, fault in rows(view.driver.name, FAILING.items()):
+        with subtests.test(name):
+            emulator.clear_faults()
+            headers = signed_in(emulator, f"{name.replace(' ', '-')}@test.example")
+            emulator.fault(fault, times=None)
+            for method, path in (
+                ("GET", "status/calendar"), ("POST", "connect/calendar"), ("DELETE", "disconnect/calendar"),
+            ):  # fmt: skip
+                answer = view(method, path, [*headers, ("accept", "application/json")])
+                check_problem(answer, 503, "platform-unavailable")
+                assert answer.headers["retry-after"] == "5"
 
 
 @pytest.mark.drivers(*CORE)
@@ -321,14 +344,17 @@ def test_statuses_asked_for_at_the_same_time(driver: Driver, emulator: Emulator,
     driver.runner.run(main())
 
 
-@pytest.mark.table("method", ["DELETE", "POST"])
-def test_disconnect(view: Views, emulator: Emulator, ada: AppUser, adas: Headers, method: str) -> None:
-    emulator.connect(ada, CALENDAR_ID)
-    for _ in range(2):  # the second time nothing is connected, which is no error
-        assert view(method, "disconnect/calendar", adas).json() == {"connected": False}
-        assert view("GET", "status/calendar", adas).json() == {"connected": False}
-    tokens = [request for request in emulator.requests if request.target.endswith("/token")]
-    assert len(tokens) == 3  # a 404 was confirmed
+def test_disconnect(view: Views, emulator: Emulator, subtests: pytest.Subtests) -> None:
+    for method in rows(view.driver.name, ("DELETE", "POST")):
+        with subtests.test(method):
+            user = emulator.add_user(f"{method}@test.example")
+            headers = bearer_of(emulator.sign_in(user))
+            emulator.connect(user, CALENDAR_ID)
+            emulator.requests.clear()
+            for _ in range(2):  # the second time nothing is connected, which is no error
+                assert view(method, "disconnect/calendar", headers).json() == {"connected": False}
+                assert view("GET", "status/calendar", headers).json() == {"connected": False}
+            assert calls(emulator, "/token") == 3  # a 404 was confirmed
 
 
 def test_disconnect_without_scripts(view: Views, emulator: Emulator, ada: AppUser, cookie: Headers) -> None:
@@ -354,11 +380,16 @@ def test_a_disconnect_that_did_not_happen(
 # --- what does not exist
 
 
-@pytest.mark.table("name", ["..%2Fcalendar", "nobody", CALENDAR_ID, "calendar%00", "CALENDAR", "a" * 300])
-def test_unknown_connectors(view: Views, emulator: Emulator, adas: Headers, name: str) -> None:
-    for method, path in (("GET", "connect"), ("POST", "connect"), ("GET", "status"), ("DELETE", "disconnect")):
-        assert view(method, f"{path}/{name}", adas).status_code == 404
-    assert emulator.requests == []
+UNKNOWN = ["..%2Fcalendar", "nobody", CALENDAR_ID, "calendar%00", "CALENDAR", "a" * 300]
+
+
+def test_unknown_connectors(view: Views, emulator: Emulator, adas: Headers, subtests: pytest.Subtests) -> None:
+    for name in rows(view.driver.name, UNKNOWN):
+        with subtests.test(name=name):
+            emulator.requests.clear()
+            for method, path in (("GET", "connect"), ("POST", "connect"), ("GET", "status"), ("DELETE", "disconnect")):
+                assert view(method, f"{path}/{name}", adas).status_code == 404
+            assert emulator.requests == []
 
 
 def test_other_methods(view: Views, adas: Headers) -> None:
@@ -376,16 +407,17 @@ def test_large_bodies(view: Views, emulator: Emulator, adas: Headers) -> None:
     assert emulator.requests == []
 
 
-@pytest.mark.table(("name", "kind"), [("connect.js", "text/javascript"), ("connect.css", "text/css")])
-def test_files(view: Views, name: str, kind: str) -> None:
-    answer = view("GET", name, [])
-    assert answer.status_code == 200
-    assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
-    assert answer.headers["access-control-allow-origin"] == "*"
-    assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
-    assert "max-age" in answer.headers["cache-control"]
-    assert len(answer.content) > 1000
-    assert view("HEAD", name, []).status_code == 200
+def test_files(view: Views, subtests: pytest.Subtests) -> None:
+    for name, kind in rows(view.driver.name, (("connect.js", "text/javascript"), ("connect.css", "text/css"))):
+        with subtests.test(name):
+            answer = view("GET", name, [])
+            assert answer.status_code == 200
+            assert answer.headers["content-type"] == f"{kind}; charset=utf-8"
+            assert answer.headers["access-control-allow-origin"] == "*"
+            assert answer.headers["cross-origin-resource-policy"] == "cross-origin"
+            assert "max-age" in answer.headers["cache-control"]
+            assert len(answer.content) > 1000
+            assert view("HEAD", name, []).status_code == 200
 
 
 # --- the session

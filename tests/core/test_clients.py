@@ -46,20 +46,20 @@ def test_without_a_framework(emulator: Emulator) -> None:
     assert {request.header("x-data-env") for request in emulator.requests} == {"dev"}
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({}, "BASE44_APP_ID"),
-        ({"app_id": "a", "token": "x y"}, "token"),
-        ({"app_id": "a", "data_env": "staging"}, "data_env"),
-        ({"app_id": "a", "settings": Settings(app_id="b")}, "settings"),
-        ({"app_id": "a", "server_url": "http://base44.app"}, "BASE44_SERVER_URL"),
-    ],
-)
-def test_without_a_framework_wrong_options(options: dict[str, Any], message: str) -> None:
-    for make in (Base44, AsyncBase44):
-        with pytest.raises(ConfigurationError, match=message):
-            make(**options)
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({}, "BASE44_APP_ID"),
+    ({"app_id": "a", "token": "x y"}, "token"),
+    ({"app_id": "a", "data_env": "staging"}, "data_env"),
+    ({"app_id": "a", "settings": Settings(app_id="b")}, "settings"),
+    ({"app_id": "a", "server_url": "http://base44.app"}, "BASE44_SERVER_URL"),
+]
+
+
+def test_without_a_framework_wrong_options(subtests: pytest.Subtests) -> None:
+    for options, message in WRONG:
+        for make in (Base44, AsyncBase44):
+            with subtests.test(f"{make.__name__}, {message}"), pytest.raises(ConfigurationError, match=message):
+                make(**options)
 
 
 def client_of(emulator: Emulator, headers: Headers, **fields: Any) -> Base44:
@@ -103,17 +103,22 @@ def test_what_is_no_jwt_is_forwarded_to_nobody(emulator: Emulator) -> None:
         assert "c4n4ry" not in str(request.headers)
 
 
-@pytest.mark.parametrize("word", ["null", "undefined"])
-def test_a_page_that_has_no_token_and_says_so(emulator: Emulator, word: str) -> None:
+def test_a_page_that_has_no_token_and_says_so(emulator: Emulator, subtests: pytest.Subtests) -> None:
     """What a script sends that joins `Bearer ` and nothing."""
-    client = client_of(emulator, [("authorization", f"Bearer {word}")])
+    for word in ("null", "undefined"):
+        with subtests.test(word):
+            emulator.requests.clear()
+            is_told_to_send_no_header(client_of(emulator, [("authorization", f"Bearer {word}")]))
+            assert emulator.requests == []
+
+
+def is_told_to_send_no_header(client: Base44) -> None:
     for ask in (
         lambda: client.user(), lambda: client.as_service_role.connectors.get_connection("slack"),
         lambda: client.connectors.connect_app_user("calendar"),
     ):  # fmt: skip
         with pytest.raises(AuthenticationError, match="should send no header"):
             ask()
-    assert emulator.requests == []
 
 
 def test_a_blocking_call_on_an_event_loop_is_warned_of(

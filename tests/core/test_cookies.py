@@ -40,42 +40,47 @@ def token(
     return None if found is None else found.secret.reveal()
 
 
-@pytest.mark.parametrize(
-    "cookie",
-    [f"{NAME}={TOKEN}", f"a=b; {NAME}={TOKEN}", f"{NAME} = {TOKEN} ;x", f"\t{NAME}={TOKEN}\t", f"x;;{NAME}={TOKEN};"],
-)
-def test_found(cookie: str) -> None:
-    assert token(("cookie", cookie)) == TOKEN
+FOUND = [
+    f"{NAME}={TOKEN}", f"a=b; {NAME}={TOKEN}", f"{NAME} = {TOKEN} ;x", f"\t{NAME}={TOKEN}\t", f"x;;{NAME}={TOKEN};",
+]  # fmt: skip
+
+
+def test_found(subtests: pytest.Subtests) -> None:
+    for cookie in FOUND:
+        with subtests.test(cookie=cookie):
+            assert token(("cookie", cookie)) == TOKEN
 
 
 def test_found_in_one_of_several_headers() -> None:
     assert token(("cookie", "a=b"), ("cookie", f"{NAME}={TOKEN}")) == TOKEN  # HTTP/2 splits them, RFC 9113 §8.2.3
 
 
-@pytest.mark.parametrize(
-    "cookie",
-    [
-        f"\x85{NAME}={TOKEN}", f"\xa0{NAME}={TOKEN}", f"{NAME}\x85={TOKEN}", f"{NAME.upper()}={TOKEN}",
-        f"{NAME}X={TOKEN}", f"X{NAME}={TOKEN}", f"__Host-{NAME}={TOKEN}", NAME, f'"{NAME}"={TOKEN}',
-        f"\x0b{NAME}={TOKEN}", f"\x1c{NAME}={TOKEN}", f"a=1,{NAME}={TOKEN}",
-    ],
-)  # fmt: skip
-def test_names_are_exact(cookie: str) -> None:
-    assert token(("cookie", cookie)) is None
+OTHER_NAMES = [
+    f"\x85{NAME}={TOKEN}", f"\xa0{NAME}={TOKEN}", f"{NAME}\x85={TOKEN}", f"{NAME.upper()}={TOKEN}",
+    f"{NAME}X={TOKEN}", f"X{NAME}={TOKEN}", f"__Host-{NAME}={TOKEN}", NAME, f'"{NAME}"={TOKEN}',
+    f"\x0b{NAME}={TOKEN}", f"\x1c{NAME}={TOKEN}", f"a=1,{NAME}={TOKEN}",
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "cookie",
-    [
-        f"{NAME}={TOKEN}; {NAME}={TOKEN}", f"{NAME}={TOKEN}; {NAME}=other", f"{NAME}={TOKEN},{NAME}=x", f"{NAME}=",
-        f'{NAME}="{TOKEN}"', f"{NAME}=a%20b", f"{NAME}=a b", f"{NAME}={TOKEN}\xa0", f"{NAME}={'a' * 8193}",
-    ],
-)  # fmt: skip
-def test_malformed_is_an_error(cookie: str) -> None:
-    with pytest.raises(AuthenticationError) as caught:
-        token(("cookie", cookie))
-    assert caught.value.code == "malformed_cookie"
-    assert TOKEN not in str(caught.value)
+def test_names_are_exact(subtests: pytest.Subtests) -> None:
+    for cookie in OTHER_NAMES:
+        with subtests.test(cookie=cookie):
+            assert token(("cookie", cookie)) is None
+
+
+MALFORMED = [
+    f"{NAME}={TOKEN}; {NAME}={TOKEN}", f"{NAME}={TOKEN}; {NAME}=other", f"{NAME}={TOKEN},{NAME}=x", f"{NAME}=",
+    f'{NAME}="{TOKEN}"', f"{NAME}=a%20b", f"{NAME}=a b", f"{NAME}={TOKEN}\xa0", f"{NAME}={'a' * 8193}",
+]  # fmt: skip
+
+
+def test_malformed_is_an_error(subtests: pytest.Subtests) -> None:
+    for cookie in MALFORMED:
+        with subtests.test(cookie=cookie):
+            with pytest.raises(AuthenticationError) as caught:
+                token(("cookie", cookie))
+            assert caught.value.code == "malformed_cookie"
+            assert TOKEN not in str(caught.value)
 
 
 def test_two_headers_with_the_same_cookie_are_an_error() -> None:
@@ -103,57 +108,55 @@ def test_over_https_the_name_must_be_host_bound() -> None:
 SITE, ORIGIN, MODE = "sec-fetch-site", "origin", "sec-fetch-mode"
 
 
-@pytest.mark.parametrize(
-    "proof",
-    [
-        [(SITE, "same-origin")],
-        [(SITE, "same-origin"), (ORIGIN, "null")],
-        [(ORIGIN, "http://site.example")],
-        [(ORIGIN, "https://site.example")],
-        [(ORIGIN, "https://site.example:443")],
-        [(ORIGIN, "https://app.example")],
-        [(ORIGIN, "https://app.example"), (SITE, "cross-site")],
-        [(ORIGIN, "http://localhost:5173"), (SITE, "same-site")],
-    ],
-)
-def test_unsafe_methods_with_proof(proof: list[tuple[str, str]]) -> None:
-    for method in ("POST", "PUT", "PATCH", "DELETE", "ANYTHING", "get"):
-        assert token(("cookie", f"{NAME}={TOKEN}"), *proof, method=method) == TOKEN
+PROOFS = [
+    [(SITE, "same-origin")], [(SITE, "same-origin"), (ORIGIN, "null")], [(ORIGIN, "http://site.example")],
+    [(ORIGIN, "https://site.example")], [(ORIGIN, "https://site.example:443")], [(ORIGIN, "https://app.example")],
+    [(ORIGIN, "https://app.example"), (SITE, "cross-site")], [(ORIGIN, "http://localhost:5173"), (SITE, "same-site")],
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    "proof",
-    [
-        [],
-        [(SITE, "cross-site")], [(SITE, "same-site")], [(SITE, "none")],
-        [(SITE, "same-origin"), (SITE, "same-origin")],
-        [(SITE, "cross-site"), (ORIGIN, "http://site.example")],
-        [(ORIGIN, "null")], [(ORIGIN, "https://evil.example")], [(ORIGIN, "https://site.example.evil.example")],
-        [(ORIGIN, "https://site.example:8443")], [(ORIGIN, "https://x@site.example")], [(ORIGIN, "site.example")],
-        [(ORIGIN, "https://app.example"), (ORIGIN, "https://evil.example")], [(ORIGIN, "https://app.example:444")],
-        [(ORIGIN, "HTTPS://APP.EXAMPLE.evil")], [(ORIGIN, "")], [(ORIGIN, "file://")], [(ORIGIN, "http://[")],
-        [(ORIGIN, "https://a]b")], [(ORIGIN, "https://site.example:x")],
-    ],
-)  # fmt: skip
-def test_unsafe_methods_without_proof(proof: list[tuple[str, str]]) -> None:
-    with pytest.raises(PermissionDeniedError) as caught:
-        token(("cookie", f"{NAME}={TOKEN}"), *proof, method="POST")
-    assert (caught.value.status, caught.value.code) == (403, "cross_origin_cookie")
+def test_unsafe_methods_with_proof(subtests: pytest.Subtests) -> None:
+    for proof in PROOFS:
+        with subtests.test(proof=proof):
+            for method in ("POST", "PUT", "PATCH", "DELETE", "ANYTHING", "get"):
+                assert token(("cookie", f"{NAME}={TOKEN}"), *proof, method=method) == TOKEN
 
 
-@pytest.mark.parametrize(
-    ("fetch", "counts"),
-    [
-        ([], True), ([(SITE, "same-origin")], True), ([(SITE, "none")], True),
-        ([(SITE, "cross-site"), (MODE, "navigate")], True), ([(SITE, "same-site"), (MODE, "navigate")], True),
-        ([(SITE, "cross-site"), (MODE, "no-cors")], False), ([(SITE, "same-site"), (MODE, "cors")], False),
-        ([(SITE, "cross-site")], False),
-        ([(SITE, "cross-site"), (MODE, "cors"), (ORIGIN, "https://app.example")], True),
-    ],
-)  # fmt: skip
-def test_safe_methods(fetch: list[tuple[str, str]], counts: bool) -> None:
-    for method in ("GET", "HEAD", "OPTIONS"):
-        assert token(("cookie", f"{NAME}={TOKEN}"), *fetch, method=method) == (TOKEN if counts else None)
+NO_PROOFS: list[list[tuple[str, str]]] = [
+    [],
+    [(SITE, "cross-site")], [(SITE, "same-site")], [(SITE, "none")],
+    [(SITE, "same-origin"), (SITE, "same-origin")],
+    [(SITE, "cross-site"), (ORIGIN, "http://site.example")],
+    [(ORIGIN, "null")], [(ORIGIN, "https://evil.example")], [(ORIGIN, "https://site.example.evil.example")],
+    [(ORIGIN, "https://site.example:8443")], [(ORIGIN, "https://x@site.example")], [(ORIGIN, "site.example")],
+    [(ORIGIN, "https://app.example"), (ORIGIN, "https://evil.example")], [(ORIGIN, "https://app.example:444")],
+    [(ORIGIN, "HTTPS://APP.EXAMPLE.evil")], [(ORIGIN, "")], [(ORIGIN, "file://")], [(ORIGIN, "http://[")],
+    [(ORIGIN, "https://a]b")], [(ORIGIN, "https://site.example:x")],
+]  # fmt: skip
+
+
+def test_unsafe_methods_without_proof(subtests: pytest.Subtests) -> None:
+    for proof in NO_PROOFS:
+        with subtests.test(proof=proof):
+            with pytest.raises(PermissionDeniedError) as caught:
+                token(("cookie", f"{NAME}={TOKEN}"), *proof, method="POST")
+            assert (caught.value.status, caught.value.code) == (403, "cross_origin_cookie")
+
+
+FETCHES: list[tuple[list[tuple[str, str]], bool]] = [
+    ([], True), ([(SITE, "same-origin")], True), ([(SITE, "none")], True),
+    ([(SITE, "cross-site"), (MODE, "navigate")], True), ([(SITE, "same-site"), (MODE, "navigate")], True),
+    ([(SITE, "cross-site"), (MODE, "no-cors")], False), ([(SITE, "same-site"), (MODE, "cors")], False),
+    ([(SITE, "cross-site")], False),
+    ([(SITE, "cross-site"), (MODE, "cors"), (ORIGIN, "https://app.example")], True),
+]  # fmt: skip
+
+
+def test_safe_methods(subtests: pytest.Subtests) -> None:
+    for fetch, counts in FETCHES:
+        with subtests.test(fetch=fetch):
+            for method in ("GET", "HEAD", "OPTIONS"):
+                assert token(("cookie", f"{NAME}={TOKEN}"), *fetch, method=method) == (TOKEN if counts else None)
 
 
 def test_a_websocket_needs_an_allowed_origin() -> None:

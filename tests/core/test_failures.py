@@ -78,9 +78,16 @@ def impatient(emulator: Emulator, platform: str) -> Settings:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", FAULTS)
-def test_faults(emulator: Emulator, impatient: Settings, name: str, way: str) -> None:
-    fault, cls, code = FAULTS[name]
+def test_faults(emulator: Emulator, impatient: Settings, way: str, subtests: pytest.Subtests) -> None:
+    for name, row in FAULTS.items():
+        with subtests.test(name):
+            emulator.clear_faults()
+            is_one_typed_error(emulator, impatient, way, *row)
+
+
+def is_one_typed_error(
+    emulator: Emulator, impatient: Settings, way: str, fault: Fault, cls: str, code: str | None
+) -> None:
     # A 200 unless the fault says otherwise, for the service token is not the emulator's.
     fault = fault if fault.status else Fault(**{**{f: getattr(fault, f) for f in Fault.__slots__}, "status": 200})
     emulator.fault(fault)
@@ -135,17 +142,19 @@ def test_refused_connection(way: str) -> None:
     assert "BASE44_SERVER_URL" in str(error)
 
 
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("7", 7.0), ("0", 0.0), ("-1", None), ("NaN", None), ("inf", None), ("1e3", None), ("9" * 30, None), ("", None),
-     ("soon", None), ("Fri, 01 Jan 1999 00:00:00 GMT", 0.0), ("999999999", 86400.0),
-     ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None), ("Mon, 01 Jan 9999 00:00:00 GMT", 86400.0),
-     ("Mon, 01 Jan 2029 00:00:00 +999999999999999999", None)],
-)  # fmt: skip
-def test_retry_after(value: str, seconds: float | None) -> None:
+RETRY_AFTER = {
+    "7": 7.0, "0": 0.0, "-1": None, "NaN": None, "inf": None, "1e3": None, "9" * 30: None, "": None, "soon": None,
+    "Fri, 01 Jan 1999 00:00:00 GMT": 0.0, "999999999": 86400.0, "Mon, 01 Jan 9999 00:00:00 GMT": 86400.0,
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT": None, "Mon, 01 Jan 2029 00:00:00 +999999999999999999": None,
+}  # fmt: skip
+
+
+def test_retry_after(subtests: pytest.Subtests) -> None:
     from base44_web.errors import parse_retry_after
 
-    assert parse_retry_after(value) == seconds
+    for value, seconds in RETRY_AFTER.items():
+        with subtests.test(value=value):
+            assert parse_retry_after(value) == seconds
 
 
 def test_a_clients_own_defaults_are_not_sent(emulator: Emulator, platform: str) -> None:

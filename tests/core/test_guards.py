@@ -61,15 +61,16 @@ def test_connection_without_a_guard() -> None:
                 client.connection("calendar")
 
 
-@pytest.mark.parametrize(
-    ("path", "query", "here"),
-    [
-        ("/a b", "x=1", "/a%20b?x=1"), ("/a?b#c%z", "", "/a%3Fb%23c%25z"), ("//evil.example/x", "", "/evil.example/x"),
-        ("///e", "a", "/e?a"), ("/\\e", "", "/%5Ce"), ("/\r\nSet-Cookie: a", "", "/%0D%0ASet-Cookie:%20a"), ("/é", "", "/%C3%A9"),
-    ],
-)  # fmt: skip
-def test_where_a_visitor_comes_back_to(path: str, query: str, here: str) -> None:
-    assert path_and_query(path, query) == here
+COME_BACK = [
+    ("/a b", "x=1", "/a%20b?x=1"), ("/a?b#c%z", "", "/a%3Fb%23c%25z"), ("//evil.example/x", "", "/evil.example/x"),
+    ("///e", "a", "/e?a"), ("/\\e", "", "/%5Ce"), ("/\r\nSet-Cookie: a", "", "/%0D%0ASet-Cookie:%20a"), ("/é", "", "/%C3%A9"),
+]  # fmt: skip
+
+
+def test_where_a_visitor_comes_back_to(subtests: pytest.Subtests) -> None:
+    for path, query, here in COME_BACK:
+        with subtests.test(path=path, query=query):
+            assert path_and_query(path, query) == here
 
 
 def test_errors_of_a_client_made_by_hand_are_not_the_visitors(settings: Settings, emulator: Emulator) -> None:
@@ -86,13 +87,14 @@ def test_errors_of_a_client_made_by_hand_are_not_the_visitors(settings: Settings
         assert not caught.value.about_visitor, call
 
 
-@pytest.mark.parametrize(("method", "navigation"), [("GET", True), ("HEAD", True), ("POST", None), ("PUT", False)])
-def test_what_counts_as_going_to_a_page(settings: Settings, method: str, navigation: bool | None) -> None:
+def test_what_counts_as_going_to_a_page(settings: Settings, subtests: pytest.Subtests) -> None:
     """A form is posted by a person where the browser says so; an old one does not tell it from a script."""
-    for headers in (NAVIGATION, [("accept", "text/html")]):
-        visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
-        wanted = headers is NAVIGATION if navigation is None else navigation
-        assert visit.navigation is wanted
+    for method, navigation in (("GET", True), ("HEAD", True), ("POST", None), ("PUT", False)):
+        for headers in (NAVIGATION, [("accept", "text/html")]):
+            with subtests.test(method, headers=headers):
+                visit = Visit(Incoming(method, headers), "/", None, settings)  # type: ignore[arg-type]
+                wanted = headers is NAVIGATION if navigation is None else navigation
+                assert visit.navigation is wanted
 
 
 def test_a_connection_at_hand_ends(settings: Settings, emulator: Emulator, ada: AppUser, clock: Clock) -> None:

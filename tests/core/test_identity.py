@@ -201,11 +201,16 @@ def test_forged_tokens_at_a_guard_leave_known_users_alone(emulator: Emulator, ad
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("part", ["app_id", "server_url", "data_env", "token"])
 def test_what_is_remembered_is_of_one_app_server_and_environment(
-    settings: Settings, emulator: Emulator, part: str
+    settings: Settings, emulator: Emulator, ada: AppUser, subtests: pytest.Subtests
 ) -> None:
-    ada = emulator.add_user("ada@test.example")
+    for part in ("app_id", "server_url", "data_env", "token"):
+        with subtests.test(part):
+            emulator.requests.clear()
+            is_remembered_of_one(part, settings, emulator, ada)
+
+
+def is_remembered_of_one(part: str, settings: Settings, emulator: Emulator, ada: AppUser) -> None:
     engine = Engine(changed(settings, max_retries=0))
     origin = settings.server_url
     caller = Caller(emulator.app_id, origin, origin, token=Token(Secret(emulator.sign_in(ada))))
@@ -451,13 +456,18 @@ def test_no_such_user_is_nobody_and_logged(
     assert not isinstance(caught.value, NotFoundError)
 
 
-@pytest.mark.parametrize(
-    ("development", "server_url", "lets_in"),
-    [(True, None, True), (False, None, False), (True, "https://base44.app", False)],
-)
+WHERE_WITHOUT_APP = [(True, None, True), (False, None, False), (True, "https://base44.app", False)]
+
+
 def test_a_record_without_an_app_counts_under_development_on_loopback_alone(
-    settings: Settings, development: bool, server_url: str | None, lets_in: bool
+    settings: Settings, subtests: pytest.Subtests
 ) -> None:
+    for development, server_url, lets_in in WHERE_WITHOUT_APP:
+        with subtests.test(development=development, server_url=server_url):
+            lets_in_without_app(settings, development, server_url, lets_in)
+
+
+def lets_in_without_app(settings: Settings, development: bool, server_url: str | None, lets_in: bool) -> None:
     with Emulator(mode="dev") as dev:
         token = dev.sign_in(dev.add_user("ada@test.example"))
         fields = {

@@ -21,32 +21,32 @@ from base44_web.testing import Emulator
 from tests.drivers import changed
 from tests.tokens import EC, OTHER_RSA, RSA, SECRET, WEAK_RSA, claims, jwk, pem, signed
 
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({}, "verification_key"),
+    ({"verification_key": SECRET}, "needs algorithms"),
+    ({"verification_key": SECRET, "algorithms": ["none"]}, "needs algorithms"),
+    ({"verification_key": pem(RSA), "algorithms": ["RS256", "HS256"]}, "mixes"),
+    ({"verification_key": pem(RSA), "algorithms": ["HS256"]}, "public key"),
+    ({"verification_key": json.dumps(jwk(RSA)), "algorithms": ["HS256"]}, "public key"),
+    ({"verification_key": "short", "algorithms": ["HS256"]}, "32 bytes"),
+    ({"verification_key": "LOCAL_DEV_SECRET", "algorithms": ["HS256"]}, "everybody knows"),
+    ({"verification_key": pem(RSA), "algorithms": ["RS256"]}, "audience"),
+    ({"verification_key": SECRET, "algorithms": ["RS256"], "audience": "a"}, "no public key"),
+    ({"verification_key": pem(EC), "algorithms": ["RS256"], "audience": "a"}, "no public key"),
+    ({"verification_key": pem(WEAK_RSA), "algorithms": ["RS256"], "audience": "a"}, "2048"),
+    ({"verification_key": "http://evil.example/jwks", "algorithms": ["RS256"], "audience": "a"}, "https"),
+    ({"verification_key": "https://a@evil.example/jwks", "algorithms": ["RS256"], "audience": "a"}, "https"),
+    ({"verification_key": "file:///etc/passwd", "algorithms": ["RS256"], "audience": "a"}, "no public key"),
+    ({"verification_key": "-----BEGIN PRIVATE KEY-----", "algorithms": ["RS256"], "audience": "a"}, "private key"),
+]  # fmt: skip
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({}, "verification_key"),
-        ({"verification_key": SECRET}, "needs algorithms"),
-        ({"verification_key": SECRET, "algorithms": ["none"]}, "needs algorithms"),
-        ({"verification_key": pem(RSA), "algorithms": ["RS256", "HS256"]}, "mixes"),
-        ({"verification_key": pem(RSA), "algorithms": ["HS256"]}, "public key"),
-        ({"verification_key": json.dumps(jwk(RSA)), "algorithms": ["HS256"]}, "public key"),
-        ({"verification_key": "short", "algorithms": ["HS256"]}, "32 bytes"),
-        ({"verification_key": "LOCAL_DEV_SECRET", "algorithms": ["HS256"]}, "everybody knows"),
-        ({"verification_key": pem(RSA), "algorithms": ["RS256"]}, "audience"),
-        ({"verification_key": SECRET, "algorithms": ["RS256"], "audience": "a"}, "no public key"),
-        ({"verification_key": pem(EC), "algorithms": ["RS256"], "audience": "a"}, "no public key"),
-        ({"verification_key": pem(WEAK_RSA), "algorithms": ["RS256"], "audience": "a"}, "2048"),
-        ({"verification_key": "http://evil.example/jwks", "algorithms": ["RS256"], "audience": "a"}, "https"),
-        ({"verification_key": "https://a@evil.example/jwks", "algorithms": ["RS256"], "audience": "a"}, "https"),
-        ({"verification_key": "file:///etc/passwd", "algorithms": ["RS256"], "audience": "a"}, "no public key"),
-        ({"verification_key": "-----BEGIN PRIVATE KEY-----", "algorithms": ["RS256"], "audience": "a"}, "private key"),
-    ],
-)  # fmt: skip
-def test_settings_that_are_refused(settings: Settings, wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message) as caught:
-        Base44(settings=changed(settings, verification="keys", **wrong))
-    assert SECRET not in str(caught.value)
+
+def test_settings_that_are_refused(settings: Settings, subtests: pytest.Subtests) -> None:
+    for wrong, message in REFUSED:
+        with subtests.test(message, wrong=wrong):
+            with pytest.raises(ConfigurationError, match=message) as caught:
+                Base44(settings=changed(settings, verification="keys", **wrong))
+            assert SECRET not in str(caught.value)
 
 
 @pytest.mark.filterwarnings("ignore:The HMAC key is 16 bytes long")

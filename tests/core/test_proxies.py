@@ -32,24 +32,25 @@ def no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.lower(), raising=False)
 
 
-@pytest.mark.parametrize(
-    ("variables", "url", "proxy"),
-    [
-        ({}, "https://base44.app/", None),
-        ({"HTTPS_PROXY": "http://proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
-        ({"HTTPS_PROXY": "proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
-        ({"HTTPS_PROXY": "http://one:1", "ALL_PROXY": "http://two:2"}, "https://base44.app/", "http://one:1"),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "base44.app"}, "https://base44.app/", None),
-        ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://base44.app/", None),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://localhost:4400/", None),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://127.0.0.1/", None),
-        ({"ALL_PROXY": "http://proxy:3128"}, "http://[::1]:80/", None),
-    ],
-)
-def test_which_proxy(variables: dict[str, str], url: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
-    assert Proxies().of(url) == proxy
+WHICH: list[tuple[dict[str, str], str, str | None]] = [
+    ({}, "https://base44.app/", None),
+    ({"HTTPS_PROXY": "http://proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
+    ({"HTTPS_PROXY": "proxy:3128"}, "https://base44.app/", "http://proxy:3128"),
+    ({"HTTPS_PROXY": "http://one:1", "ALL_PROXY": "http://two:2"}, "https://base44.app/", "http://one:1"),
+    ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "base44.app"}, "https://base44.app/", None),
+    ({"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "*"}, "https://base44.app/", None),
+    ({"ALL_PROXY": "http://proxy:3128"}, "http://localhost:4400/", None),
+    ({"ALL_PROXY": "http://proxy:3128"}, "http://127.0.0.1/", None),
+    ({"ALL_PROXY": "http://proxy:3128"}, "http://[::1]:80/", None),
+]
+
+
+def test_which_proxy(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    for variables, url, proxy in WHICH:
+        with subtests.test(variables=variables, url=url), monkeypatch.context() as own:
+            for name, value in variables.items():
+                own.setenv(name, value)
+            assert Proxies().of(url) == proxy
 
 
 @pytest.mark.parametrize("installed", [True, False])
@@ -63,13 +64,14 @@ def test_a_socks_proxy_needs_its_library(installed: bool, monkeypatch: pytest.Mo
             Proxies().of("https://base44.app/")
 
 
-@pytest.mark.parametrize("value", ["ftp://proxy:1", "http://", "https://"])
-def test_a_proxy_that_is_none(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HTTPS_PROXY", value)
-    with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY"):
-        Proxies().of("https://base44.app/")
-    with Base44(app_id="a", service_token="s") as base44, pytest.raises(ConfigurationError):
-        base44.as_service_role.connectors.get_connection("slack")
+def test_a_proxy_that_is_none(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
+    for value in ("ftp://proxy:1", "http://", "https://"):
+        with subtests.test(value):
+            monkeypatch.setenv("HTTPS_PROXY", value)
+            with pytest.raises(ConfigurationError, match="HTTPS_PROXY or ALL_PROXY"):
+                Proxies().of("https://base44.app/")
+            with Base44(app_id="a", service_token="s") as base44, pytest.raises(ConfigurationError):
+                base44.as_service_role.connectors.get_connection("slack")
 
 
 @pytest.fixture
@@ -181,17 +183,22 @@ def broken() -> Any:
     raise OSError("a factory's own trouble")
 
 
-@pytest.mark.parametrize(
-    ("variables", "says"),
-    [
-        ({"ALL_PROXY": "ftp://127.0.0.1:1"}, "proxy"), ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "certificate"),
-        ({"SSL_CERT_FILE": "/dev/null"}, "certificate"), ({}, "a factory's own trouble"),
-    ],
-)  # fmt: skip
-def test_a_client_that_cannot_be_made(variables: dict[str, str], says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+TROUBLES: list[tuple[dict[str, str], str]] = [
+    ({"ALL_PROXY": "ftp://127.0.0.1:1"}, "proxy"), ({"SSL_CERT_FILE": "/nowhere/ca.pem"}, "certificate"),
+    ({"SSL_CERT_FILE": "/dev/null"}, "certificate"), ({}, "a factory's own trouble"),
+]  # fmt: skip
+
+
+def test_a_client_that_cannot_be_made(monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests) -> None:
     """It is the operator's to mend, told what; guards answer 503, and nothing stays counted."""
-    for name, value in variables.items():
-        monkeypatch.setenv(name, value)
+    for variables, says in TROUBLES:
+        with subtests.test(says, variables=variables), monkeypatch.context() as own:
+            for name, value in variables.items():
+                own.setenv(name, value)
+            cannot_be_made(variables, says)
+
+
+def cannot_be_made(variables: dict[str, str], says: str) -> None:
     transport = HttpxTransports() if variables else HttpxTransports(client=broken, async_client=broken)
     settings = Settings(
         app_id="a",

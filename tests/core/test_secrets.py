@@ -40,6 +40,7 @@ from tests.canaries import (
     clean,
     frames_are_clean,
 )
+from tests.drivers import environment
 
 pytest.importorskip("cryptography")  # for the session
 
@@ -69,9 +70,13 @@ def values() -> dict[str, Any]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", values())
-def test_values(name: str) -> None:
-    value = values()[name]
+def test_values(subtests: pytest.Subtests) -> None:
+    for name, value in values().items():
+        with subtests.test(name):
+            is_opaque(value)
+
+
+def is_opaque(value: Any) -> None:
     for text in (repr(value), str(value), f"{value}", f"{value!r:>5}", "%s %r" % (value, value), [value], {"a": value}):
         clean(text)
     clean(getattr(value, "__dict__", ""))
@@ -82,11 +87,18 @@ def test_values(name: str) -> None:
             clean(error)
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=range(len(FAULTS)))
-def test_errors(platform: str, emulator: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
+def test_errors(platform: str, emulator: Emulator, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests) -> None:
     caplog.set_level(1)
     for name in ("httpx2", "httpx", "httpcore2", "httpcore", "hpack", "base44_web"):
         logging.getLogger(name).setLevel(1)
+    for number, fault in enumerate(FAULTS):
+        with subtests.test(number=number):
+            caplog.clear()
+            emulator.clear_faults()
+            shows_nothing(platform, emulator, fault, caplog)
+
+
+def shows_nothing(platform: str, emulator: Emulator, fault: Fault, caplog: pytest.LogCaptureFixture) -> None:
     emulator.fault(fault, times=None)
     settings = canary_settings(platform, timeout=0.5 if fault.delay else 60)
 
@@ -130,35 +142,37 @@ def test_what_came_in_malformed(platform: str) -> None:
         frames_are_clean(caught.value)
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"service_token": f"{CANARY} \n"}, {"secret": ["s" * 40, 7, CANARY]}, {"verification_key": f"http://{CANARY}.example"},
-        {"service_token": SERVICE, "timeout": -1}, {"secret": CANARY, "token_sources": ["header", "session"]},
-        {"verification": "keys", "verification_key": CANARY, "algorithms": ["HS256"]},
-        {"verification": "keys", "verification_key": f"-----BEGIN {CANARY}", "algorithms": ["RS256"], "audience": "a"},
-    ],
-)  # fmt: skip
-def test_settings_that_are_wrong(fields: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Base44(settings=Settings(app_id="a", **fields))
-    frames_are_clean(caught.value)
-    given = {name: value for name, value in fields.items() if isinstance(value, str)}
-    for name, value in given.items():
-        monkeypatch.setenv(f"BASE44_{name.upper()}", value)
-    with pytest.raises(ConfigurationError) as caught:
-        Base44(settings=Settings(app_id="a", **{name: value for name, value in fields.items() if name not in given}))
-    frames_are_clean(caught.value)
+WRONG: list[dict[str, Any]] = [
+    {"service_token": f"{CANARY} \n"}, {"secret": ["s" * 40, 7, CANARY]}, {"verification_key": f"http://{CANARY}.example"},
+    {"service_token": SERVICE, "timeout": -1}, {"secret": CANARY, "token_sources": ["header", "session"]},
+    {"verification": "keys", "verification_key": CANARY, "algorithms": ["HS256"]},
+    {"verification": "keys", "verification_key": f"-----BEGIN {CANARY}", "algorithms": ["RS256"], "audience": "a"},
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["secret", "verification_key", "relay_keys", "replay_store"])
-def test_secrets_that_are_no_text(name: str) -> None:
+def test_settings_that_are_wrong(subtests: pytest.Subtests) -> None:
+    for fields in WRONG:
+        given = {name: value for name, value in fields.items() if isinstance(value, str)}
+        others = {name: value for name, value in fields.items() if name not in given}
+        variables = {f"BASE44_{name.upper()}": value for name, value in given.items()}
+        with subtests.test(fields=fields):
+            with pytest.raises(ConfigurationError) as caught:
+                Base44(settings=Settings(app_id="a", **fields))
+            frames_are_clean(caught.value)
+            with environment(**variables), pytest.raises(ConfigurationError) as caught:
+                Base44(settings=Settings(app_id="a", **others))
+            frames_are_clean(caught.value)
+
+
+def test_secrets_that_are_no_text(subtests: pytest.Subtests) -> None:
     """An octet of the environment that is no UTF-8 arrives as half a surrogate, which nothing can encode."""
     secret = f"{CANARY * 3}\udce9"
-    given: Any = {"k1": secret} if name == "relay_keys" else secret
-    with pytest.raises(ConfigurationError, match=name) as caught:
-        Base44(settings=Settings(app_id="a", **{name: given}))
-    frames_are_clean(caught.value)
+    for name in ("secret", "verification_key", "relay_keys", "replay_store"):
+        with subtests.test(name):
+            given: Any = {"k1": secret} if name == "relay_keys" else secret
+            with pytest.raises(ConfigurationError, match=name) as caught:
+                Base44(settings=Settings(app_id="a", **{name: given}))
+            frames_are_clean(caught.value)
 
 
 def test_headers_of_http2_are_not_logged(caplog: pytest.LogCaptureFixture) -> None:

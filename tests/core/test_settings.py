@@ -81,12 +81,13 @@ WRONG: list[tuple[str, Any]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value"), WRONG)
-def test_wrong_values_name_the_setting(name: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        Settings(**{"app_id": "app", name: value})
-    assert f"BASE44_{name.upper()}" in str(caught.value)
-    assert caught.value.__cause__ is None
+def test_wrong_values_name_the_setting(subtests: pytest.Subtests) -> None:
+    for name, value in WRONG:
+        with subtests.test(f"{name}={value!r}"):
+            with pytest.raises(ConfigurationError) as caught:
+                Settings(**{"app_id": "app", name: value})
+            assert f"BASE44_{name.upper()}" in str(caught.value)
+            assert caught.value.__cause__ is None
 
 
 def test_a_wrong_token_is_not_echoed() -> None:
@@ -98,17 +99,16 @@ def test_a_wrong_token_is_not_echoed() -> None:
     assert "canary" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["http://localhost:4400", "http://127.0.0.1", "http://127.9.9.9:1", "http://[::1]:80"])
-def test_http_is_for_loopback(url: str) -> None:
-    assert Settings(app_id="a", server_url=url).server_url == url.removesuffix(":80")
+def test_http_is_for_loopback(subtests: pytest.Subtests) -> None:
+    for url in ("http://localhost:4400", "http://127.0.0.1", "http://127.9.9.9:1", "http://[::1]:80"):
+        with subtests.test(url):
+            assert Settings(app_id="a", server_url=url).server_url == url.removesuffix(":80")
 
 
-@pytest.mark.parametrize(
-    "host", ["localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "10.0.0.1", "0x7f000001"]
-)
-def test_http_is_for_nothing_else(host: str) -> None:
-    with pytest.raises(ConfigurationError):
-        Settings(app_id="a", server_url=f"http://{host}")
+def test_http_is_for_nothing_else(subtests: pytest.Subtests) -> None:
+    for host in ("localhost.evil.example", "127.0.0.1.evil.example", "0.0.0.0", "10.0.0.1", "0x7f000001"):
+        with subtests.test(host), pytest.raises(ConfigurationError):
+            Settings(app_id="a", server_url=f"http://{host}")
 
 
 def test_what_belongs_together() -> None:

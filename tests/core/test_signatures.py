@@ -31,20 +31,21 @@ def fields(platform: str, tmp_path: Path) -> dict[str, Any]:
     return signed_fields(platform, tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"relay_keys": None}, "relay_keys"), ({"relay_audience": None}, "relay_audience"), ({"allowed_api_urls": None}, "allowed_api_urls"),
-        ({"relay_keys": {"k": "short"}}, "32 bytes"), ({"relay_keys": {"k": 7}}, "32 bytes"), ({"relay_keys": {}}, "one key"),
-        ({"relay_keys": dict.fromkeys("abc", SECRET)}, "two"), ({"relay_keys": {"a b": SECRET}}, "key ID"),
-        ({"token_sources": ["header", "cookie"]}, "no relay signs"), ({"replay_store": "/nowhere/at/all"}, "replay_store"),
-        ({"replay_store": "redis://127.0.0.1:9/0"}, "replay_store"),
-    ],
-)  # fmt: skip
-def test_settings_that_are_refused(settings: Settings, wrong: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message) as caught:
-        Engines(changed(settings, **wrong).complete()).probe()
-    assert SECRET not in str(caught.value)
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"relay_keys": None}, "relay_keys"), ({"relay_audience": None}, "relay_audience"), ({"allowed_api_urls": None}, "allowed_api_urls"),
+    ({"relay_keys": {"k": "short"}}, "32 bytes"), ({"relay_keys": {"k": 7}}, "32 bytes"), ({"relay_keys": {}}, "one key"),
+    ({"relay_keys": dict.fromkeys("abc", SECRET)}, "two"), ({"relay_keys": {"a b": SECRET}}, "key ID"),
+    ({"token_sources": ["header", "cookie"]}, "no relay signs"), ({"replay_store": "/nowhere/at/all"}, "replay_store"),
+    ({"replay_store": "redis://127.0.0.1:9/0"}, "replay_store"),
+]  # fmt: skip
+
+
+def test_settings_that_are_refused(settings: Settings, subtests: pytest.Subtests) -> None:
+    for wrong, message in REFUSED:
+        with subtests.test(message, wrong=wrong):
+            with pytest.raises(ConfigurationError, match=message) as caught:
+                Engines(changed(settings, **wrong).complete()).probe()
+            assert SECRET not in str(caught.value)
 
 
 def test_keys_from_the_environment(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,43 +14,44 @@ from base44_web.testing._loopback import destination, is_loopback, is_loopback_o
 BASE = "http://127.0.0.1:4410"
 
 
-@pytest.mark.parametrize(
-    ("url", "expected"),
-    [
-        ("/", f"{BASE}/"),
-        ("/a/b?c=d#e", f"{BASE}/a/b?c=d#e"),
-        ("http://localhost:5173/x", "http://localhost:5173/x"),
-        ("https://app.localhost/x", "https://app.localhost/x"),
-        ("http://[::1]:5173/", "http://[::1]:5173/"),
-        ("http://127.9.9.9/", "http://127.9.9.9/"),
-        ("", None),
-        ("x", None),
-        ("//evil.example/", None),
-        ("/\\evil.example/", None),
-        ("\\\\evil.example/", None),
-        ("https://evil.example/", None),
-        ("http:evil.example", None),
-        ("http:///evil.example", None),
-        ("http://localhost@evil.example/", None),
-        ("http://localhost:5173@evil.example/", None),
-        ("http://user@localhost/", None),
-        ("http://localhost.evil.example/", None),
-        ("http://evil.example#localhost", None),
-        ("http://evil.example\\@localhost/", None),
-        ("http://localhost\n.evil.example/", None),
-        ("http://127.0.0.1.evil.example/", None),
-        ("http://2130706433/", None),
-        ("javascript:alert(1)", None),
-        ("javascript://localhost/%0aalert(1)", None),
-        ("data:text/html,x", None),
-        ("file://localhost/etc/passwd", None),
-        (" http://localhost/", None),
-        ("/\t/evil.example", None),
-        ("http://lоcalhost/", None),
-    ],
-)
-def test_where_tokens_go(url: str, expected: str | None) -> None:
-    assert destination(url, BASE) == expected
+DESTINATIONS: list[tuple[str, str | None]] = [
+    ("/", f"{BASE}/"),
+    ("/a/b?c=d#e", f"{BASE}/a/b?c=d#e"),
+    ("http://localhost:5173/x", "http://localhost:5173/x"),
+    ("https://app.localhost/x", "https://app.localhost/x"),
+    ("http://[::1]:5173/", "http://[::1]:5173/"),
+    ("http://127.9.9.9/", "http://127.9.9.9/"),
+    ("", None),
+    ("x", None),
+    ("//evil.example/", None),
+    ("/\\evil.example/", None),
+    ("\\\\evil.example/", None),
+    ("https://evil.example/", None),
+    ("http:evil.example", None),
+    ("http:///evil.example", None),
+    ("http://localhost@evil.example/", None),
+    ("http://localhost:5173@evil.example/", None),
+    ("http://user@localhost/", None),
+    ("http://localhost.evil.example/", None),
+    ("http://evil.example#localhost", None),
+    ("http://evil.example\\@localhost/", None),
+    ("http://localhost\n.evil.example/", None),
+    ("http://127.0.0.1.evil.example/", None),
+    ("http://2130706433/", None),
+    ("javascript:alert(1)", None),
+    ("javascript://localhost/%0aalert(1)", None),
+    ("data:text/html,x", None),
+    ("file://localhost/etc/passwd", None),
+    (" http://localhost/", None),
+    ("/\t/evil.example", None),
+    ("http://lоcalhost/", None),
+]
+
+
+def test_where_tokens_go(subtests: pytest.Subtests) -> None:
+    for url, expected in DESTINATIONS:
+        with subtests.test(url=url):
+            assert destination(url, BASE) == expected
 
 
 def test_tokens_in_addresses() -> None:

@@ -343,34 +343,37 @@ def test_paths_that_it_does_not_pass_on(emulator: Emulator, platform: str, runti
     assert emulator.requests == []
 
 
-@pytest.mark.parametrize(
-    ("wrong", "message"),
-    [
-        ({"origin": "http://api.example.com"}, "origin must begin with https"),
-        ({"origin": "api.example.com"}, "origin is no URL"),
-        ({"origin": "https://api.example.com/v1"}, "origin is an origin alone"),
-        ({"origin": "https://user@api.example.com"}, "origin is an origin alone"),
-        ({"origin": "https://api.example.com?"}, "origin is an origin alone"),
-        ({"prefix": "api"}, "prefix is empty, or begins"),
-        ({"prefix": "/api/"}, "prefix is empty, or begins"),
-        ({"prefix": "/"}, "prefix is empty, or begins"),
-        ({"prefix": "/a/../b"}, "prefix must be a plain path"),
-        ({"prefix": "/a%20b"}, "prefix must be a plain path"),
-        ({"prefix": "//evil.example"}, "prefix must be a plain path"),
-        ({"mount": "functions"}, "mount is empty, or begins"),
-        ({"secret": "short"}, "secret must have 32 bytes"),
-        ({"keyId": "a b"}, "keyId must be"),
-        ({"audience": ""}, "audience is empty"),
-        ({"timeout": 0}, "timeout must be a number"),
-    ],
-)
-def test_what_cannot_work_ends_it_at_its_start(wrong: dict[str, Any], message: str) -> None:
+CANNOT_WORK: list[tuple[dict[str, Any], str]] = [
+    ({"origin": "http://api.example.com"}, "origin must begin with https"),
+    ({"origin": "api.example.com"}, "origin is no URL"),
+    ({"origin": "https://api.example.com/v1"}, "origin is an origin alone"),
+    ({"origin": "https://user@api.example.com"}, "origin is an origin alone"),
+    ({"origin": "https://api.example.com?"}, "origin is an origin alone"),
+    ({"prefix": "api"}, "prefix is empty, or begins"),
+    ({"prefix": "/api/"}, "prefix is empty, or begins"),
+    ({"prefix": "/"}, "prefix is empty, or begins"),
+    ({"prefix": "/a/../b"}, "prefix must be a plain path"),
+    ({"prefix": "/a%20b"}, "prefix must be a plain path"),
+    ({"prefix": "//evil.example"}, "prefix must be a plain path"),
+    ({"mount": "functions"}, "mount is empty, or begins"),
+    ({"secret": "short"}, "secret must have 32 bytes"),
+    ({"keyId": "a b"}, "keyId must be"),
+    ({"audience": ""}, "audience is empty"),
+    ({"timeout": 0}, "timeout must be a number"),
+]
+
+
+def test_what_cannot_work_ends_it_at_its_start(subtests: pytest.Subtests) -> None:
     installed(HERE, "typescript")
-    command = [*RUNTIMES["node"], json.dumps({**relay_to("https://api.example.com"), **wrong})]
-    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL)
-    assert done.returncode != 0
-    assert f"The relay's {message}" in done.stderr
-    assert SECRET not in done.stderr
+    for wrong, message in CANNOT_WORK:
+        with subtests.test(wrong=wrong):
+            command = [*RUNTIMES["node"], json.dumps({**relay_to("https://api.example.com"), **wrong})]
+            done = subprocess.run(
+                command, cwd=HERE, capture_output=True, text=True, timeout=60, stdin=subprocess.DEVNULL
+            )
+            assert done.returncode != 0
+            assert f"The relay's {message}" in done.stderr
+            assert SECRET not in done.stderr
 
 
 def test_the_function_itself(emulator: Emulator, platform: str, tmp_path: Path) -> None:

@@ -62,7 +62,7 @@ def needs(server: str, driver: str) -> None:
 
 def app_environment(emulator: Emulator, url: str, driver: str) -> dict[str, str]:
     return {
-        "TEST_DRIVER": driver, "BASE44_APP_ID": emulator.app_id, "BASE44_SERVER_URL": url,
+        "TEST_DRIVER": driver, "BASE44_CONNECTION_TTL": "0", "BASE44_APP_ID": emulator.app_id, "BASE44_SERVER_URL": url,
         "BASE44_SERVICE_TOKEN": emulator.service_token, "BASE44_APP_USER_CONNECTORS": f"calendar={CALENDAR_ID}",
     }  # fmt: skip
 

@@ -752,3 +752,25 @@ def test_plain_views_under_gevent(settings: Settings, adas: Headers) -> None:
         "    print(path, answer.status_code)\n"
     )
     assert said_by(program, adas[0][1], **environment) == ["sync", "200", "async", "200"]
+
+
+def test_a_guard_that_asks_the_platform_each_time(settings: Settings, emulator: Emulator, adas: Headers) -> None:
+    user = emulator.add_user("ada@test.example")
+
+    def make(fresh: bool) -> Any:
+        def view(request: Any) -> HttpResponse:
+            return HttpResponse(request.base44.connection("calendar").access_token)
+
+        return app_user_connected("calendar", fresh=fresh)(view)
+
+    patterns = [path(str(fresh), make(fresh)) for fresh in (True, False)]
+    with project(changed(settings, connection_ttl=30), *patterns, middleware=ORDERS["no site cache"]) as client:
+
+        def token(where: str) -> str:
+            return client.get(f"/{where}", headers=dict(adas)).text
+
+        old = emulator.connect(user, CALENDAR_ID)
+        assert token("False") == old
+        new = emulator.connect(user, CALENDAR_ID)
+        assert token("False") == old
+        assert token("True") == new

@@ -15,12 +15,13 @@ from base44_web import (
     Settings,
     SettingsResolver,
 )
-from base44_web.testing import Emulator
+from base44_web.testing import CALENDAR_ID, Emulator
 from tests.adapters.common import HEADERS, NAVIGATE, ask, start_up
 from tests.checks import (
     Headers,
     signed_in,
 )
+from tests.drivers import changed
 
 pytest.importorskip("fastapi")
 from fastapi import APIRouter, Depends, FastAPI, Security
@@ -406,3 +407,25 @@ def test_a_cache_within_the_middleware_is_told(settings: Settings, adas: Headers
                 assert answer.headers["cache-control"] == "private"
                 assert answer.headers["vary"] == "Authorization, Cookie"
         assert "vary" not in site.get("/all").headers
+
+
+def test_a_guard_that_asks_the_platform_each_time(settings: Settings, emulator: Emulator, adas: Headers) -> None:
+    user = emulator.add_user("ada@test.example")
+    app = FastAPI()
+    app.add_middleware(Base44Middleware, settings=changed(settings, connection_ttl=30))
+
+    @app.get("/True")
+    async def fresh(connection: Annotated[Connection, AppUserConnection("calendar", fresh=True)]) -> str:
+        return connection.access_token
+
+    @app.get("/False")
+    async def kept(connection: Annotated[Connection, AppUserConnection("calendar")]) -> str:
+        return connection.access_token
+
+    assert AppUserConnection("calendar", fresh=True).dependency != AppUserConnection("calendar").dependency
+    client = testclient.TestClient(app)
+    old = emulator.connect(user, CALENDAR_ID)
+    assert client.get("/False", headers=dict(adas)).json() == old
+    new = emulator.connect(user, CALENDAR_ID)
+    assert client.get("/False", headers=dict(adas)).json() == old
+    assert client.get("/True", headers=dict(adas)).json() == new

@@ -18,7 +18,7 @@ from base44_web import (
     MiddlewareMissingError,
     Settings,
 )
-from base44_web.testing import Emulator, Fault
+from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, broken, written
 from tests.apps.calls import encode_call
 from tests.canaries import (
@@ -645,3 +645,17 @@ def test_no_frame_of_a_wrong_setting_holds_a_secret() -> None:
     with pytest.raises(ConfigurationError) as caught:
         Base44Extension(app)
     frames_are_clean(caught.value)
+
+
+def test_a_guard_that_asks_the_platform_each_time(settings: Settings, emulator: Emulator, adas: Headers) -> None:
+    user = emulator.add_user("ada@test.example")
+    app = site(changed(settings, connection_ttl=30))
+    for fresh in (True, False):
+        view = app_user_connected("calendar", fresh=fresh)(lambda: request.base44.connection("calendar").access_token)
+        app.add_url_rule(f"/{fresh}", str(fresh), view)
+    client = app.test_client()
+    old = emulator.connect(user, CALENDAR_ID)
+    assert client.get("/False", headers=dict(adas)).text == old
+    new = emulator.connect(user, CALENDAR_ID)
+    assert client.get("/False", headers=dict(adas)).text == old
+    assert client.get("/True", headers=dict(adas)).text == new

@@ -1207,3 +1207,26 @@ def test_an_error_about_somebody_else(settings: Settings, emulator: Emulator, ad
     assert client.get("/use", headers=dict(adas)).status_code == 500
     assert client.get("/use").status_code == 500
     assert client.get("/ask", headers=old).status_code == 401
+
+
+def test_a_guard_that_asks_the_platform_each_time(settings: Settings, emulator: Emulator, adas: Headers) -> None:
+    user = emulator.add_user("ada@test.example")
+
+    def make(fresh: bool) -> Any:
+        @app_user_connected("calendar", fresh=fresh)
+        async def view(request: Request) -> Response:
+            return PlainTextResponse(request.base44.connection("calendar").access_token)  # type: ignore[attr-defined]
+
+        return view
+
+    routes = [Route(f"/{fresh}", make(fresh)) for fresh in (True, False)]
+    app = Starlette(
+        routes=routes, middleware=[Middleware(Base44Middleware, settings=changed(settings, connection_ttl=30))]
+    )
+    client = testclient.TestClient(app)
+    old = emulator.connect(user, CALENDAR_ID)
+    assert client.get("/False", headers=dict(adas)).text == old
+    new = emulator.connect(user, CALENDAR_ID)
+    assert client.get("/False", headers=dict(adas)).text == old
+    assert client.get("/True", headers=dict(adas)).text == new
+    assert client.get("/False", headers=dict(adas)).text == new

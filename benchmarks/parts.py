@@ -1,0 +1,120 @@
+"""Where the microseconds of a guarded request go, in this process, with a transport that answers at once.
+
+    python benchmarks/parts.py [--times 20000]
+
+Each part alone, in a tight loop: in a server, whose caches are cold, each takes up to twice as long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jwt
+
+from base44_web import Base44, PlatformRequest, PlatformResponse, Settings
+from base44_web._core.connections.fetch import Wanted
+from base44_web._core.engine.context import Context, kept_connection
+from base44_web._core.engine.engine import Engine
+from base44_web._core.guards.admit import admit
+from base44_web._core.incoming.read import read_caller
+from base44_web._core.incoming.request import Incoming
+from base44_web._core.platform.io import BLOCKING, run
+from base44_web._core.values import AppUser
+
+TOKEN = jwt.encode({"sub": "ada", "exp": int(time.time()) + 3600}, "a key of the benchmark, and of nobody else")
+HEADERS = [("host", "testserver"), ("authorization", f"Bearer {TOKEN}")]
+
+
+class AtOnce:
+    """A platform that says yes."""
+
+    def open(self) -> Any:
+        return self
+
+    def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
+        if request.url.endswith("/me"):
+            return PlatformResponse(200, {}, b'{"id": "ada", "app_id": "app"}')
+        return PlatformResponse(200, {}, b'{"access_token": "token", "integration_type": "googlecalendar"}')
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class AtOnceAwaiting(AtOnce):
+    def open_async(self) -> Any:
+        return self
+
+    async def send(  # type: ignore[override]
+        self, request: PlatformRequest, *, timeout: float, connect_timeout: float
+    ) -> PlatformResponse:
+        return AtOnce.send(self, request, timeout=timeout, connect_timeout=connect_timeout)
+
+    async def aclose(self) -> None:
+        """Nothing is held."""
+
+
+class Platform:
+    def open(self) -> AtOnce:
+        return AtOnce()
+
+    def open_async(self) -> AtOnceAwaiting:
+        return AtOnceAwaiting()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--times", type=int, default=20_000)
+    times = parser.parse_args().times
+
+    def tell(what: str, call: Callable[[], object]) -> None:
+        call()
+        gc.disable()
+        began = time.process_time()
+        for _ in range(times):
+            call()
+        print(f"{what:55} {(time.process_time() - began) / times * 1e6:6.2f} µs")
+        gc.enable()
+
+    settings = Settings(app_id="app", service_token="service", app_user_connectors={"calendar": "c"}).complete()
+    engine = Engine(settings, Platform())
+    incoming = Incoming("GET", HEADERS)
+    context = Context(engine, incoming)
+    run(admit(BLOCKING, context, ("calendar",)))
+    caller = read_caller(incoming, settings)
+    user = engine.identity.known.get(caller)
+    assert isinstance(user, AppUser)
+    wanted = Wanted("app_user", "c")
+    tell("what came in: the headers that count", lambda: Incoming("GET", HEADERS))
+    tell("who is asking: the token, and where calls go", lambda: read_caller(incoming, settings))
+    tell("the user, as remembered", lambda: engine.identity.known.get(caller))
+    tell("the connection, as kept, bound to this request", lambda: kept_connection(context, wanted, user))
+
+    def guard() -> None:
+        run(admit(BLOCKING, Context(engine, Incoming("GET", HEADERS)), ("calendar",)))
+
+    tell("a guard: all of that", guard)
+    with Base44(settings=settings, token=TOKEN, transport=Platform()) as base44:
+        base44.user()
+        connectors = base44.as_service_role.connectors
+        tell("get_connection, kept", lambda: connectors.get_connection("slack"))
+        tell("get_current_app_user_connection, kept", lambda: connectors.get_current_app_user_connection("calendar"))
+
+        async def awaited() -> None:
+            connectors = base44.aio.as_service_role.connectors
+            await connectors.get_connection("slack")
+            began = time.process_time()
+            for _ in range(times):
+                await connectors.get_connection("slack")
+            spent = (time.process_time() - began) / times * 1e6
+            print(f"{'get_connection, kept, awaited':55} {spent:6.2f} µs")
+
+        asyncio.run(awaited())
+
+
+if __name__ == "__main__":
+    main()

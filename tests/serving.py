@@ -23,7 +23,8 @@ COMPLAINTS: Final = (
 )  # fmt: skip
 _UVICORN = ["-m", "uvicorn", "tests.apps.served:app", "--port", "{port}", "--log-level", "warning"]
 _GUNICORN = ["-m", "gunicorn", "tests.apps.served:app", "-b", "127.0.0.1:{port}", "-w", "2", "--log-level", "warning"]
-_GRANIAN = ["--port", "{port}", "tests.apps.served:app", "--no-log"]
+# Its workers can lock up as they are told to end: https://github.com/emmett-framework/granian/issues/875.
+_GRANIAN = ["--port", "{port}", "tests.apps.served:app", "--no-log", "--workers-kill-timeout", "10"]
 SERVERS: Final = {
     "uvicorn": _UVICORN,
     "uvicorn-no-lifespan": [*_UVICORN, "--lifespan", "off"],

@@ -53,7 +53,7 @@ _APP = "tests.apps.served:app"
 _UVICORN = ["-m", "uvicorn", _APP, "--port", "{port}", "--log-level", "critical"]
 _GUNICORN = ["-m", "gunicorn", _APP, "-b", "127.0.0.1:{port}", "-w", "1", "--threads", "2", "--log-level", "critical"]  # fmt: skip
 _HYPERCORN = ["-m", "hypercorn", _APP, "--bind", "127.0.0.1:{port}", "--log-level", "CRITICAL"]
-_GRANIAN = ["-m", "granian", "--port", "{port}", _APP, "--no-log", "--interface"]
+_GRANIAN = ["-m", "granian", "--port", "{port}", _APP, "--no-log", "--workers-kill-timeout", "10", "--interface"]
 # The name begins with the server's, and ends with the driver's.
 SITES = {
     "uvicorn-h11 starlette-async": [*_UVICORN, "--http", "h11"],

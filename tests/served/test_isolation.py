@@ -139,7 +139,7 @@ def test_isolation(driver_name: str, crowd: Platform) -> None:
     seen = crowd.seen()
     assert seen["cookies"] == 0
     assert seen["users"] == 100
-    assert seen["requests"] > REQUESTS * 0.7
+    assert seen["requests"] > REQUESTS * 0.3  # the others found theirs kept, or shared a call
 
 
 @pytest.mark.parametrize("driver_name", ["starlette-async", "flask-sync", "django-asgi-async"], indirect=True)

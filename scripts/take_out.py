@@ -198,7 +198,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("C-3", "_core/connections/fetch.py", "if landed.whose == own or not _is_personal(outcome):", "if landed.whose == own:", f"{CON} -k shared_by_all"),
     ("C-4", "_core/connections/memory.py", " or self._last_end(entry) >= asked:", ":", f"{CON} -k never_served"),
     ("C-4", "_core/connections/fetch.py", "ended = memory.last_end(wanted.connector, entry)", "ended = 0.0", f"{CON} -k never_served"),
-    ("C-4", "_core/engine/context.py", "    finally:  # what was asked for meanwhile may be the old one\n        memory.end(connector_id, user_id, connecting=connecting)\n", "    finally:\n        pass\n", f"{CON} -k never_served"),
+    ("C-4", "_core/engine/context.py", "    finally:  # what was asked for meanwhile may be the old one\n        memory.end(connector_id, user.id, connecting=connecting)\n", "    finally:\n        pass\n", f"{CON} -k never_served"),
     ("C-4", "_core/connections/memory.py", "if self._connecting.get((entry.connector, user), 0.0) > asked:", "if False:", f"{CON} -k another_account"),
     ("C-5", "_core/connections/fetch.py", "    if fresh:\n        outcome = await ask()", "    if False:\n        outcome = await ask()", f"{CON} -k joins_nobody"),
     ("C-5", "_core/guards/admit.py", "missing = identifiers if fresh else", "missing =", f"{CON} -k outer_guard"),

@@ -460,6 +460,19 @@ def test_disconnecting_by_who_is_not_known_ends_it(
         asking.get(client, "get_current_app_user_connection")
 
 
+def test_who_is_nobody_ends_nothing(engine: Engine, emulator: Emulator, connected: AppUser, asking: Asking) -> None:
+    """Else anybody could have the platform asked about everybody."""
+    client = client_of(engine, emulator, connected)
+    assert client.user() is not None
+    asking.get(client, "get_current_app_user_connection")
+    forged = replace(caller_of(emulator, engine.settings, None), token=Token(Secret(jwt.encode({"sub": "x"}, SECRET))))
+    with pytest.raises(AuthenticationError):
+        Base44._for(Context(engine, forged)).connectors.disconnect_app_user("calendar")
+    asking.calls()
+    asking.get(client, "get_current_app_user_connection")
+    assert asking.calls() == 0
+
+
 def test_connecting_another_account(
     engine: Engine, emulator: Emulator, connected: AppUser, clock: Clock, asking: Asking
 ) -> None:

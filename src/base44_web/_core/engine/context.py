@@ -323,15 +323,17 @@ async def disconnect(io: IO, context: Context, connector_id: str) -> None:
 async def _ending(
     io: IO, context: Context, make: Callable[[Caller, str], Call[T]], connector_id: str, *, connecting: bool = False
 ) -> T:
-    user = context.known_user()
-    user_id = None if user is None else user.id
+    user, memory = context.known_user(), context.engine.connections.memory
     context.drop(connector_id)
-    memory = context.engine.connections.memory
-    memory.end(connector_id, user_id, connecting=connecting)
+    if user is None:  # everybody's connections of it end, and so only for whom the platform knows
+        outcome = await call(io, context, make, connector_id)
+        memory.end(connector_id, None, connecting=connecting)
+        return outcome
+    memory.end(connector_id, user.id, connecting=connecting)
     try:
         return await call(io, context, make, connector_id)
     finally:  # what was asked for meanwhile may be the old one
-        memory.end(connector_id, user_id, connecting=connecting)
+        memory.end(connector_id, user.id, connecting=connecting)
 
 
 async def forget(io: IO, context: Context, user: AppUser | str | None) -> None:

@@ -99,6 +99,7 @@ class Internet:
         refuses: whether every token is refused.
         redirects: paths, and where they lead.
         headers: what every answer has beside the usual.
+        plain_port: where Snowflake is without TLS, for its client looks up addresses and trusts in its own way.
     """
 
     def __init__(self, emulator: Emulator) -> None:
@@ -111,18 +112,21 @@ class Internet:
 
     def __enter__(self) -> Self:
         context, authority = _certificate()
-        server = self._stack.enter_context(_Server(self))
-        server.context = context
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        self._stack.callback(thread.join)
-        self._stack.callback(server.shutdown)
+        port, self.plain_port = self._serve(context), self._serve(None)
         clean = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
         trusted = dict.fromkeys(("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "HTTPLIB2_CA_CERTS"), authority)
         self._stack.enter_context(patch.dict(os.environ, {**clean, **trusted}, clear=True))
         self._stack.enter_context(patch.object(socket, "getaddrinfo", _addresses()))
-        self._stack.enter_context(patch.object(socket.socket, "connect", _connect(server.server_port)))
+        self._stack.enter_context(patch.object(socket.socket, "connect", _connect(port)))
         return self
+
+    def _serve(self, context: ssl.SSLContext | None) -> int:
+        server = self._stack.enter_context(_Server(self, context))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        self._stack.callback(thread.join)
+        self._stack.callback(server.shutdown)
+        return server.server_port
 
     def __exit__(self, *exc: object) -> None:
         self._stack.close()
@@ -131,7 +135,7 @@ class Internet:
         path = urlsplit(target).path
         if path in self.redirects:
             return 307, {"Location": self.redirects[path]}, {}
-        if host == "example.snowflakecomputing.com":  # its tokens are in bodies
+        if host == "example.snowflakecomputing.com" and not token:  # after its sign-in it has tokens of its own
             return 200, {}, ANSWERS.get(f"{method} {host}{path}", {"success": True})
         live = self._emulator._state.one("SELECT 1 FROM connections WHERE token = ?", token)
         if self.refuses or live is None:
@@ -141,6 +145,8 @@ class Internet:
             error = {"message": "Bad credentials", "code": "unauthorized", "object": "error", "status": 401}
             if host == "example.my.salesforce.com":
                 return 401, {}, [{"errorCode": "INVALID_SESSION_ID", "message": "Session expired or invalid"}]
+            if host == "example.snowflakecomputing.com":
+                return 200, {}, {"success": False, "code": "390303", "message": "Invalid OAuth access token."}
             if host == "api.dropboxapi.com":
                 return 401, {}, {"error_summary": "expired_access_token/", "error": {".tag": "expired_access_token"}}
             if host.endswith("googleapis.com"):
@@ -155,13 +161,15 @@ _CHALLENGERS = ("graph.microsoft.com", "management.azure.com")
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    context: ssl.SSLContext
 
-    def __init__(self, internet: Internet) -> None:
-        self.internet = internet
+    def __init__(self, internet: Internet, context: ssl.SSLContext | None) -> None:
+        self.internet, self.context = internet, context
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def finish_request(self, request: Any, client_address: Any) -> None:
+        if self.context is None:
+            super().finish_request(request, client_address)
+            return
         try:
             with self.context.wrap_socket(request, server_side=True) as secure:
                 super().finish_request(secure, client_address)
@@ -189,6 +197,9 @@ class _Handler(BaseHTTPRequestHandler):
         internet = self.server.internet  # type: ignore[attr-defined]
         host = self.headers["Host"].partition(":")[0]
         token = self.headers.get("Authorization", "").rpartition(" ")[2]
+        if host == "127.0.0.1":
+            host = "example.snowflakecomputing.com"
+            token = json.loads(body or b"{}").get("data", {}).get("TOKEN", "") if "login-request" in self.path else ""
         cookie = self.headers.get("Cookie", "")
         internet.sent.append(Sent(self.command, f"https://{host}{self.path}", token, body, cookie))
         status, headers, found = internet.answer(self.command, host, self.path, token)

@@ -27,8 +27,10 @@ def github(connection: Connection) -> Callable[[], str]:
     from githubkit.auth.base import BaseAuthStrategy
 
     class Strategy(BaseAuthStrategy):
+        auth = connection.auth(["api.github.com"])  # one, for githubkit asks for each request
+
         def get_auth_flow(self, github: Any) -> Any:
-            return connection.auth(["api.github.com"])
+            return self.auth
 
     client = githubkit.GitHub(Strategy(), auto_retry=False)
     return lambda: str(client.request("GET", "/user").json()["login"])

@@ -127,9 +127,9 @@ def test_who_comes_second_with_a_challenge_gets_what_the_first_did(
 ) -> None:
     credential = azure_credential(connection)
     newer = emulator.expire(None, "anything")
-    assert credential.get_token("scope", claims="{}").token == newer
-    assert credential.get_token("scope", claims="{}").token == newer
-    assert asked() == 1
+    for _ in range(4):
+        assert credential.get_token("scope", claims="{}").token == newer
+    assert asked() == 2  # whether there is one that is newer still; after that it pauses
     with pytest.raises(RateLimitError):
         base44.renew(base44.as_service_role.connectors.get_connection("anything"))
 

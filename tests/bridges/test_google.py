@@ -74,8 +74,8 @@ def test_libraries(library: str, internet: Any, emulator: Emulator, connection: 
         with pytest.raises(exceptions.RefreshError, match="the app user must connect again") as caught:
             call()
         assert isinstance(caught.value.__cause__, RateLimitError)
-    assert asked() == 1
-    assert len(internet.sent) == 4 + 3
+    assert asked() == 2  # whether there is one that is newer still; after that it pauses
+    assert len(internet.sent) <= 4 + 4
 
 
 def test_over_loopback(emulator: Emulator, platform: str, base44: Base44) -> None:

@@ -52,7 +52,7 @@ def test_libraries(
     for _ in range(3):
         with pytest.raises(Exception, match=r"401|(?i:credentials|unauthorized)"):
             call()
-    assert asked() == 1
+    assert asked() == 2  # whether there is one that is newer still; after that it pauses
 
 
 @pytest.mark.parametrize("name", ["httpx2", "httpx"])

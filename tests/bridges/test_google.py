@@ -58,7 +58,6 @@ LIBRARIES: dict[str, tuple[Any, str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_libraries(library: str, internet: Any, emulator: Emulator, connection: Connection, asked: Any) -> None:
     make, found = LIBRARIES[library]

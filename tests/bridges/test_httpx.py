@@ -36,7 +36,6 @@ def github(connection: Connection) -> Callable[[], str]:
     return lambda: str(client.request("GET", "/user").json()["login"])
 
 
-@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize(("make", "found"), [(notion, "Ada"), (github, "ada")], ids=["notion_client", "githubkit"])
 def test_libraries(
     make: Any, found: str, internet: Any, emulator: Emulator, connection: Connection, asked: Callable[[], int]

@@ -291,7 +291,6 @@ def library(request: Any, session: Any) -> tuple[Callable[[], Any], Any]:
     return make(session), found
 
 
-@pytest.mark.filterwarnings("default")
 @pytest.mark.parametrize("library", LIBRARIES, indirect=True)
 def test_libraries(library: Any, internet: Any, emulator: Emulator, connection: Connection, asked: Any) -> None:
     call, found = library

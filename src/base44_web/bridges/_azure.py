@@ -89,7 +89,10 @@ class AzureCredential(_Credential):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -132,8 +135,8 @@ class AsyncAzureCredential(_Credential):
 
     async def __aexit__(
         self,
-        kind: type[BaseException] | None = None,
-        error: BaseException | None = None,
+        exc_type: type[BaseException] | None = None,
+        exc_value: BaseException | None = None,
         traceback: TracebackType | None = None,
     ) -> None:
         await self.close()

@@ -171,13 +171,26 @@ def test_azure_core_awaiting(settings: Settings, emulator: Emulator, internet: A
             answer = await client.send_request(HttpRequest("GET", SUBSCRIPTIONS))
             assert answer.status_code == 200
             assert [each.token for each in internet.sent] == [connection.access_token] * 2 + [newer]
-            token = await credential.get_token("scope")
-            assert type(token) is core.credentials.AccessToken
-            assert (await credential.get_token_info("scope")).token == newer
-            other = azure_credential(await base44.as_service_role.connectors.get_connection("slack"), awaiting=True)
-            emulator.fault(Fault(status=503), path="*/slack", times=None)
-            with pytest.raises(core.exceptions.ClientAuthenticationError):
-                await other.get_token("scope", claims="{}")
+
+    awaited(settings, use)
+
+
+def test_awaiting(settings: Settings, emulator: Emulator) -> None:
+    emulator.share("anything")
+
+    async def use(base44: Any, connection: Connection) -> None:
+        async with azure_credential(connection, awaiting=True) as credential:
+            assert type(await credential.get_token("scope")) is core.credentials.AccessToken
+            newer = emulator.expire(None, "anything")
+            assert (await credential.get_token("scope")).token == connection.access_token
+            assert (await credential.get_token_info("scope", options={"claims": "{}"})).token == newer
+            assert (await credential.get_token("scope")).token == newer
+        other = azure_credential(await base44.as_service_role.connectors.get_connection("slack"), awaiting=True)
+        emulator.fault(Fault(status=503), path="*/slack", times=None)
+        with pytest.raises(core.exceptions.ClientAuthenticationError):
+            await other.get_token("scope", claims="{}")
+        by_hand = azure_credential(Connection(Secret("by hand"), None, None), awaiting=True)
+        assert (await by_hand.get_token()).token == "by hand"
 
     awaited(settings, use)
 

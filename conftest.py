@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -33,13 +35,28 @@ else:
             for name in variables:
                 os.environ.pop(name, None)
 
+    @pytest.fixture(scope="module")
+    def documented_providers(documented_platform: Any) -> Iterator[Callable[[], Any]]:
+        """Puts the providers on this machine, for the rest of a document."""
+        with ExitStack() as stack:
+
+            def enter() -> Any:
+                from tests.bridges.internet import Internet
+
+                return stack.enter_context(Internet(documented_platform))
+
+            yield enter
+
+    def missing(name: str) -> bool:
+        return find_spec(name) is None
+
     def provide(namespace: dict[str, Any]) -> None:
         # What a Django project's settings module has before the block adds to it; and a module's name, for Flask.
-        namespace.update(INSTALLED_APPS=[], MIDDLEWARE=[], __name__="__main__")
+        namespace.update(INSTALLED_APPS=[], MIDDLEWARE=[], __name__="__main__", missing=missing)
 
     pytest_collect_file = Sybil(
         parsers=[PythonCodeBlockParser(), SkipParser()],
         patterns=["README.md", "docs/*.md"],
         setup=provide,
-        fixtures=["documented_platform"],
+        fixtures=["documented_platform", "documented_providers"],
     ).pytest()

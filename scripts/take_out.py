@@ -26,6 +26,7 @@ ID, REL, VW, GU, HD, FA, AP = (
 )
 CK, SEC, KEYS, JWKS, KNOWN = (CORE.format(name) for name in ("cookies", "secrets", "keys", "jwks", "identity"))
 CON, REN = CORE.format("connections"), CORE.format("renewal")
+BRI = "tests/bridges/test_requests.py"
 STARLETTE, FASTAPI, FLASK, DJANGO = (
     f"tests/adapters/test_{name}.py" for name in ("starlette", "fastapi", "flask", "django")
 )
@@ -205,11 +206,15 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("C-5", "_core/connections/memory.py", "if self.ttl == 0 or size > _MOST_BYTES // 16 or", "if self.ttl == 0 or", f"{CON} -k bounded"),
     ("B-1", "_core/provider_auth.py", """if parts.scheme != "https" and not""", "if not parts.scheme and not", f"{REN} -k token_may_go"),
     ("B-1", "_core/provider_auth.py", "if hosts is not None and not any(", "if False and not any(", f"{REN} -k token_may_go"),
-    ("B-2", "_core/provider_auth.py", "            request.content  # noqa: B018 - a body that was streamed is gone, and says so\n", "            pass\n", f"{REN} -k streamed"),
+    ("B-2", "_core/provider_auth.py", "        request.content  # noqa: B018 - a body that was streamed is gone, and says so\n", "        pass\n", f"{REN} -k streamed"),
     ("B-3", "_core/connections/fetch.py", "await identify(io, connections.identity, caller, fresh=True)", "pass", f"{REN} -k cannot_be_renewed"),
     ("B-4", "_core/connections/renewals.py", "return left if left > 0 else None", "return None", f"{REN} -k always_says_no"),
     ("B-5", "_core/connections/renewals.py", "return last.record if used.fingerprint == last.dead and", "return last.record if False and", f"{REN} -k fifty_callers"),
     ("B-6", "_core/engine/context.py", "    if context.closed:\n", "    if False:\n", f"{REN} -k was_closed"),
+    ("B-7", "_core/provider_auth.py", " and sent == used.token.bearer()", "", f"{BRI} -k another_host"),
+    ("B-8", "bridges/_requests.py", "        if not _put_back(response.request.body, position):\n            return response\n", "", f"{BRI} -k body_that_is_gone"),
+    ("B-8", "bridges/_requests.py", "        body.seek(position)\n", "        pass\n", f"{BRI} -k put_back"),
+    ("B-9", "bridges/_requests.py", "used = self._newest.authorize(r)", "used = self._newest.record; r.headers['Authorization'] = used.token.bearer()", f"{BRI} -k may_not_go"),
 ]  # fmt: skip
 
 

@@ -51,12 +51,12 @@ async def which_app() -> dict[str, str | None]:
 @app.get("/slack")
 async def slack(base44: Base44Client, http: Provider) -> dict[str, str]:
     connection = await base44.as_service_role.connectors.get_connection("slack")
-    answer = await http.get(f"{SLACK}/api/auth.test", auth=connection)
+    answer = await http.get(f"{SLACK}/api/auth.test", auth=connection.auth())
     return {"team": answer.raise_for_status().json()["team"]}
 
 
 @app.get("/calendar", responses=guard_responses)
 async def calendar(connection: Calendar, http: Provider) -> dict[str, str | list[str]]:
-    answer = await http.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection)
+    answer = await http.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection.auth())
     found = answer.raise_for_status().json()
     return {"user": found["summary"], "events": [event["summary"] for event in found["items"]]}

@@ -32,7 +32,7 @@ Base44Extension(app, settings=settings)
 @app.get("/")
 def home() -> str:
     connection = request.base44.as_service_role.connectors.get_connection("slack")
-    answer = httpx2.get(f"{SLACK}/api/auth.test", auth=connection, timeout=10)
+    answer = httpx2.get(f"{SLACK}/api/auth.test", auth=connection.auth(), timeout=10)
     return render_template("home.html", team=answer.raise_for_status().json()["team"])
 
 
@@ -46,7 +46,7 @@ def sign_in() -> str:
 @app_user_connected("calendar")
 def calendar() -> str:
     connection = request.base44.connection("calendar")
-    answer = httpx2.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection, timeout=10)
+    answer = httpx2.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection.auth(), timeout=10)
     found = answer.raise_for_status().json()
     return render_template(
         "calendar.html",

@@ -37,7 +37,7 @@ async def which_app(request: Request) -> JSONResponse:
 async def slack(request: Request) -> JSONResponse:
     connection = await request.base44.as_service_role.connectors.get_connection("slack")
     async with httpx2.AsyncClient(timeout=10) as http:
-        answer = await http.get(f"{SLACK}/api/auth.test", auth=connection)
+        answer = await http.get(f"{SLACK}/api/auth.test", auth=connection.auth())
     return JSONResponse({"team": answer.raise_for_status().json()["team"]})
 
 
@@ -45,7 +45,7 @@ async def slack(request: Request) -> JSONResponse:
 async def calendar(request: Request) -> JSONResponse:
     connection = request.base44.connection("calendar")
     async with httpx2.AsyncClient(timeout=10) as http:
-        answer = await http.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection)
+        answer = await http.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection.auth())
     found = answer.raise_for_status().json()
     return JSONResponse({"user": found["summary"], "events": [event["summary"] for event in found["items"]]})
 

@@ -29,6 +29,8 @@ BREACHES = {
         "_core/views/handlers.py", "import asyncio", "The core waits through an IO: asyncio is known to few"),
     "Starlette's adapter that imports another framework": (
         "starlette/replies.py", "import django", "An adapter needs its own framework alone"),
+    "a bridge that knows an adapter": (
+        "bridges/_requests.py", "from ..flask import request", "Imports only go down"),
     "the emulator that knows a framework": ("testing/_server.py", "import starlette", "The core knows no framework"),
 }  # fmt: skip
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import assert_type
 
+import requests
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.credentials_async import AsyncTokenCredential
+from google.auth.credentials import Credentials
+
 from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Connection, Secret, Settings
+from base44_web.bridges import azure_credential, google_credentials, requests_auth
 from base44_web.django import HttpRequest
 from base44_web.django import get_base44 as django_base44
 from base44_web.fastapi import Base44Client, SyncBase44Client
@@ -53,3 +59,13 @@ def settings() -> None:
     assert_type(given.service_token, Secret | None)
     assert_type(given.timeout, float)
     assert_type(given.allowed_origins, tuple[str, ...])
+
+
+def bridges(connection: Connection) -> None:
+    session = requests.Session()
+    session.auth = requests_auth(connection, hosts=["api.dropboxapi.com"])
+    assert_type(google_credentials(connection), Credentials)
+    blocking: TokenCredential = azure_credential(connection)
+    awaiting: AsyncTokenCredential = azure_credential(connection, awaiting=True)
+    assert_type(blocking.get_token("scope"), AccessToken)
+    print(awaiting)

@@ -14,7 +14,7 @@ from base44_web.django import HttpRequest, app_user_connected
 @require_GET
 def home(request: HttpRequest) -> HttpResponse:
     connection = request.base44.as_service_role.connectors.get_connection("slack")
-    answer = httpx2.get(f"{settings.SLACK_API_URL}/api/auth.test", auth=connection, timeout=10)
+    answer = httpx2.get(f"{settings.SLACK_API_URL}/api/auth.test", auth=connection.auth(), timeout=10)
     return render(request, "home.html", {"team": answer.raise_for_status().json()["team"]})
 
 
@@ -30,7 +30,8 @@ def sign_in(request: HttpRequest) -> HttpResponse:
 async def calendar(request: HttpRequest) -> HttpResponse:
     connection = request.base44.connection("calendar")
     async with httpx2.AsyncClient(timeout=10) as http:
-        answer = await http.get(f"{settings.GOOGLE_API_URL}/calendar/v3/calendars/primary/events", auth=connection)
+        url = f"{settings.GOOGLE_API_URL}/calendar/v3/calendars/primary/events"
+        answer = await http.get(url, auth=connection.auth())
     found = answer.raise_for_status().json()
     context = {
         "user": found["summary"],

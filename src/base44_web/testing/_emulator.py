@@ -197,6 +197,25 @@ class Emulator:
         """End a user's connection; its token dies."""
         self._state.disconnect("app_user", connector_id, user.id)
 
+    def expire(self, user: AppUser | None, connector: str) -> str:
+        """Let a connection's token die: the provider refuses it from now on, and the platform has a newer one.
+
+        Args:
+            user: whose; `None` for a connector that the app or the workspace shares.
+            connector: the connector's ID, or the integration type of a shared one.
+
+        Returns:
+            The newer token.
+
+        Raises:
+            LookupError: it is not connected.
+        """
+        kinds, owner = (("shared", "workspace"), "") if user is None else (("app_user",), user.id)
+        for kind in kinds:
+            if self._state.connection(kind, connector, owner) is not None:
+                return self._state.replace_token(kind, connector, owner)
+        raise LookupError(f"{connector} is not connected")
+
     def share(self, integration_type: str, *, config: Mapping[str, str] | None = None) -> str:
         """Connect a shared connector; returns the provider's access token."""
         self._state.add_connector("shared", integration_type, integration_type, config)

@@ -23,6 +23,7 @@ CREATE TABLE IF NOT EXISTS flows (state TEXT PRIMARY KEY, connector TEXT NOT NUL
 CREATE TABLE IF NOT EXISTS registrations (email TEXT PRIMARY KEY, password TEXT NOT NULL, code TEXT, expires REAL);
 CREATE TABLE IF NOT EXISTS resets (email TEXT PRIMARY KEY, token TEXT NOT NULL, expires REAL NOT NULL);
 """
+_CONNECTION = "SELECT * FROM connections WHERE kind = ? AND connector = ? AND owner = ?"
 
 
 class State:
@@ -87,11 +88,9 @@ class State:
         """Make a connection with a fresh token, in place of one that was there."""
         self.one(
             "INSERT OR REPLACE INTO connections VALUES (?, ?, ?, ?, ?)",
-            secrets.token_hex(12), kind, connector, owner, f"provider-{secrets.token_urlsafe(24)}",
+            secrets.token_hex(12), kind, connector, owner, _provider_token(),
         )  # fmt: skip
-        return self._found(
-            "SELECT * FROM connections WHERE kind = ? AND connector = ? AND owner = ?", kind, connector, owner
-        )
+        return self._found(_CONNECTION, kind, connector, owner)
 
     def connection(self, kind: str, connector: str, owner: str = "") -> sqlite3.Row | None:
         return self.one(
@@ -100,6 +99,14 @@ class State:
             "WHERE connections.kind = ? AND connector = ? AND owner = ?",
             kind, connector, owner,
         )  # fmt: skip
+
+    def replace_token(self, kind: str, connector: str, owner: str = "") -> str:
+        """Let a connection's token die, and make another."""
+        self.one(
+            "UPDATE connections SET token = ? WHERE kind = ? AND connector = ? AND owner = ?",
+            _provider_token(), kind, connector, owner,
+        )  # fmt: skip
+        return str(self._found(_CONNECTION, kind, connector, owner)["token"])
 
     def disconnect(self, kind: str, connector: str, owner: str = "") -> None:
         self.one("DELETE FROM connections WHERE kind = ? AND connector = ? AND owner = ?", kind, connector, owner)
@@ -129,3 +136,7 @@ class State:
         row = self.one(query, *values)
         assert row is not None
         return row
+
+
+def _provider_token() -> str:
+    return f"provider-{secrets.token_urlsafe(24)}"

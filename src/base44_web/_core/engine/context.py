@@ -251,7 +251,11 @@ async def connection(io: IO, context: Context, route: Route, connector: str, *, 
         found = context.at_hand(connector)
         if found is not None:
             return found
-    user = context.known_user() if of_user else None
+    return await _kept_or_fetched(io, context, wanted, fresh=fresh)
+
+
+async def _kept_or_fetched(io: IO, context: Context, wanted: Wanted, *, fresh: bool = False) -> Connection:
+    user = context.known_user() if wanted.route == "app_user" else None
     kept = None if fresh else kept_connection(context, wanted, user)
     if kept is not None:
         return kept
@@ -263,6 +267,19 @@ async def connection(io: IO, context: Context, route: Route, connector: str, *, 
     return context.bind(outcome, wanted)
 
 
+async def latest(io: IO, context: Context, wanted: Wanted) -> ConnectionRecord:
+    """What the cache or the platform has now, whatever a guard has put at hand; for who learns of no 401.
+
+    Raises:
+        ConfigurationError: the client that it came from was closed.
+        Base44Error: it failed; see `connections.fetch.fetch`.
+    """
+    _check_open(context)
+    if wanted.route == "app_user" and context.engine.settings.verification != "none":
+        await identify(io, context)  # the cache is for users who are known, and this can be long after their request
+    return (await _kept_or_fetched(io, context, wanted))._record
+
+
 async def renewed(io: IO, context: Context, wanted: Wanted, used: ConnectionRecord) -> ConnectionRecord:
     """A newer record than one whose token the provider refused.
 
@@ -270,15 +287,19 @@ async def renewed(io: IO, context: Context, wanted: Wanted, used: ConnectionReco
         ConfigurationError: the client that it came from was closed.
         Base44Error: see `connections.fetch.renew`.
     """
+    _check_open(context)
+    outcome = await renew(io, context.engine.connections, context.caller, wanted, used, limiter=_limiter(context))
+    if isinstance(outcome, Base44Error):
+        raise context.note(outcome)
+    return outcome
+
+
+def _check_open(context: Context) -> None:
     if context.closed:
         raise ConfigurationError(
             "This connection cannot be renewed: the client that it came from was closed. Keep that open as long as its "
             "connections are used."
         )
-    outcome = await renew(io, context.engine.connections, context.caller, wanted, used, limiter=_limiter(context))
-    if isinstance(outcome, Base44Error):
-        raise context.note(outcome)
-    return outcome
 
 
 @final
@@ -291,11 +312,21 @@ class _Origin(Opaque):
         self.context = context
         self.wanted = wanted
 
+    @property
+    def ttl(self) -> float:
+        return self.context.engine.connections.memory.ttl
+
     def renew(self, used: ConnectionRecord) -> ConnectionRecord:
         return run(renewed(BLOCKING, self.context, self.wanted, used))
 
     async def renew_awaiting(self, used: ConnectionRecord) -> ConnectionRecord:
         return await renewed(self.context.awaiting, self.context, self.wanted, used)
+
+    def latest(self) -> ConnectionRecord:
+        return run(latest(BLOCKING, self.context, self.wanted))
+
+    async def latest_awaiting(self) -> ConnectionRecord:
+        return await latest(self.context.awaiting, self.context, self.wanted)
 
 
 async def renew_connection(io: IO, context: Context, used: Connection) -> Connection:

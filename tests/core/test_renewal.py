@@ -28,11 +28,14 @@ from base44_web import (
     Settings,
 )
 from base44_web._core.connections.renewals import _FIRST, _LONGEST
+from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
+from base44_web._core.guards.admit import admit
+from base44_web._core.platform.io import BLOCKING, run
 from base44_web._core.provider_auth import authorize
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.conftest import Clock
-from tests.core.test_connections import client_of
+from tests.core.test_connections import caller_of, client_of
 from tests.drivers import changed
 from tests.serving import PATIENCE
 from tests.transports import Held
@@ -550,3 +553,56 @@ def test_as_the_user_is_verified_once_for_all_who_lead(
 def test_authorize_wants_an_address() -> None:
     with pytest.raises(ValueError, match="https alone"):
         authorize(Request(""), Secret("t"))
+
+
+# --- what else holds an old one
+
+
+def test_a_provider_that_takes_no_token_costs_a_call_for_each_ttl(
+    base44: Base44, emulator: Emulator, provider: Provider, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not one for each request: what is kept stays kept where nothing newer is to be had. The log says it once."""
+    asked(emulator)
+    with caplog.at_level(logging.WARNING, "base44_web"):
+        for _ in range(10):
+            assert send("blocking", "httpx2", provider.url, calendar(base44).auth()) == [401]
+    assert asked(emulator)["token"] == 2  # the first, and that there is no other
+    assert caplog.text.count("no newer one") == 1
+    assert len(caplog.records) == 1
+
+
+def test_each_auth_of_one_connection_sends_the_newest(
+    base44: Base44, emulator: Emulator, ada: AppUser, provider: Provider
+) -> None:
+    connection = calendar(base44)
+    die(emulator, ada, provider)
+    for kind in ("blocking", "awaiting", "blocking"):
+        assert send(kind, "httpx2", provider.url, connection.auth()) == [200]
+    assert provider.statuses() == [False, True, True, True]
+
+
+def test_what_a_request_has_at_hand_is_renewed_too(
+    engine: Engine, emulator: Emulator, ada: AppUser, provider: Provider
+) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    context = Context(engine, caller_of(emulator, engine.settings, ada))
+    run(admit(BLOCKING, context, ("calendar",)))
+    client = Base44._for(context)
+    new = die(emulator, ada, provider)
+    assert send("blocking", "httpx2", provider.url, client.connection("calendar").auth()) == [200]
+    assert client.connection("calendar").access_token == new
+    assert calendar(client).access_token == new
+    newer = die(emulator, ada)
+    client.renew(client.connection("calendar"))
+    assert client.connection("calendar").access_token == newer
+
+
+def test_where_nobody_verifies_users_it_is_renewed_all_the_same(
+    settings: Settings, emulator: Emulator, ada: AppUser, provider: Provider
+) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    client = client_of(Engine(changed(settings, verification="none"), emulator.transport), emulator, ada)
+    connection = calendar(client)
+    new = die(emulator, ada, provider)
+    assert send("blocking", "httpx2", provider.url, connection.auth()) == [200]
+    assert client.renew(connection).access_token == new

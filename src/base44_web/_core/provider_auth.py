@@ -48,7 +48,12 @@ class Origin(Protocol[C]):
     """Where a connection came from, and a newer one can be had.
 
     Each raises `Base44Error` where there is none.
+
+    Attributes:
+        newest: what it was renewed to, if it was.
     """
+
+    newest: C | None
 
     @property
     def ttl(self) -> float:
@@ -172,7 +177,8 @@ class NewestToken(Opaque):
 
 def tell(record: Record, error: Base44Error) -> None:
     """Log why a connection cannot be renewed."""
-    logger.warning(
+    logger.log(
+        logging.DEBUG if error.code == "renewed_already" else logging.WARNING,  # it was told as it was renewed
         "The provider refuses the token of a connection (%s), and it cannot be renewed: %s",
         record.integration_type,
         error,

@@ -95,7 +95,8 @@ class Connection(Opaque):
         Raises:
             ValueError: as a request is sent: it goes elsewhere, or not over https (http on loopback).
         """
-        return auth_for(self._record, self._origin, hosts)
+        newest = self._record if self._origin is None else self._origin.newest or self._record
+        return auth_for(newest, self._origin, hosts)
 
     def __call__(self, request: R) -> R:
         """Authorize one request: `auth=connection` of httpx2, httpx and requests."""

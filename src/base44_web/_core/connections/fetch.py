@@ -239,11 +239,12 @@ async def renew(
         Base44Error: the user is not verified any more, or the provider refuses every token that there is.
     """
     memory = connections.memory
-    user = await identify(io, connections.identity, caller) if wanted.route == "app_user" else None
+    verifies = wanted.route == "app_user" and connections.identity.platform.settings.verification != "none"
+    user = await identify(io, connections.identity, caller) if verifies else None
     entry = connections.entry(caller, wanted, user)
 
     def look() -> ConnectionRecord | None:
-        return None if entry is None else memory.reject(entry, used.fingerprint)
+        return None if entry is None else memory.newer(entry, used.fingerprint)
 
     newer = look()
     if newer is not None:
@@ -260,6 +261,8 @@ async def renew(
             retry_after=renewed,
         )
     memory.count("renewals")
+    if entry is not None:  # not before: where nothing helps it is as good as any, and asked for no more often
+        memory.reject(entry, used.fingerprint)
 
     async def ask() -> ConnectionRecord | Base44Error:
         if user is not None:
@@ -270,6 +273,11 @@ async def renew(
         outcome = await _ask(io, connections, caller, wanted, limiter)
         if isinstance(outcome, ConnectionRecord):
             connections.renewals.note(whose, used, outcome)
+            if outcome.fingerprint == used.fingerprint:
+                logger.warning(
+                    "The provider refuses the token of a connection (%s), and the platform has no newer one.",
+                    outcome.integration_type,
+                )
             if entry is not None:
                 memory.put(entry, outcome)
         return outcome

@@ -113,17 +113,20 @@ class ConnectionMemory(Opaque):
                     return
             self._kept[entry] = record
 
-    def reject(self, entry: Entry, fingerprint: bytes) -> ConnectionRecord | None:
-        """Drop the record whose token the provider refuses; another one that is kept is newer, and is given."""
+    def newer(self, entry: Entry, fingerprint: bytes) -> ConnectionRecord | None:
+        """What is kept, if it is another one than that whose token the provider refused."""
         now = self._clock.monotonic()
         with self._lock:
             found = self._kept.get(entry)
-            if found is None or now - found.asked >= self.ttl:
-                return None
-            if found.fingerprint != fingerprint:
-                return found
-            del self._kept[entry]
-            return None
+        is_newer = found is not None and now - found.asked < self.ttl and found.fingerprint != fingerprint
+        return found if is_newer else None
+
+    def reject(self, entry: Entry, fingerprint: bytes) -> None:
+        """Drop the record whose token the provider refused, if it is what is kept."""
+        with self._lock:
+            found = self._kept.get(entry)
+            if found is not None and found.fingerprint == fingerprint:
+                del self._kept[entry]
 
     def end(self, connector: str | None, user_id: str | None, *, connecting: bool = False) -> None:
         """Drop a connector of a user, of everybody (`None`), or all of a user's, and what is being fetched of it.

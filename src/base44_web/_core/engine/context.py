@@ -306,21 +306,29 @@ def _check_open(context: Context) -> None:
 class _Origin(Opaque):
     """The request, or the client, that a connection came from."""
 
-    __slots__ = ("context", "wanted")
+    __slots__ = ("context", "newest", "wanted")
 
     def __init__(self, context: Context, wanted: Wanted) -> None:
         self.context = context
         self.wanted = wanted
+        self.newest: ConnectionRecord | None = None
 
     @property
     def ttl(self) -> float:
         return self.context.engine.connections.memory.ttl
 
     def renew(self, used: ConnectionRecord) -> ConnectionRecord:
-        return run(renewed(BLOCKING, self.context, self.wanted, used))
+        return self._keep(run(renewed(BLOCKING, self.context, self.wanted, used)))
 
     async def renew_awaiting(self, used: ConnectionRecord) -> ConnectionRecord:
-        return await renewed(self.context.awaiting, self.context, self.wanted, used)
+        return self._keep(await renewed(self.context.awaiting, self.context, self.wanted, used))
+
+    def _keep(self, record: ConnectionRecord) -> ConnectionRecord:
+        """For who asks this request's context, or the same connection's `auth()`, again."""
+        self.newest, connector = record, self.wanted.connector
+        if self.wanted.route == "app_user" and self.context.at_hand(connector) is not None:
+            self.context.keep(connector, self.context.bind(record, self.wanted))
+        return record
 
     def latest(self) -> ConnectionRecord:
         return run(latest(BLOCKING, self.context, self.wanted))
@@ -335,10 +343,8 @@ async def renew_connection(io: IO, context: Context, used: Connection) -> Connec
     if not isinstance(origin, _Origin):
         raise ValueError("This connection was made by hand: nobody knows how to renew it.")  # noqa: TRY004 - the type is right
     record = await renewed(io, context, origin.wanted, used._record)
-    made = context.bind(record, origin.wanted)
-    if origin.wanted.route == "app_user" and context.at_hand(origin.wanted.connector) is not None:
-        context.keep(origin.wanted.connector, made)
-    return made
+    own = _Origin(context, origin.wanted)  # not the given one's: it can be of another request
+    return Connection._of(own._keep(record), own)
 
 
 async def connect(io: IO, context: Context, connector_id: str) -> Secret:

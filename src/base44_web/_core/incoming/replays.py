@@ -116,7 +116,8 @@ class SqliteReplays:
             _opened.add(self._path)
             # A clock that was ahead as the store was made, and was set right before any request came.
             connection.execute(
-                "UPDATE seen SET until = ?1 WHERE until < ?1 AND (SELECT count(*) FROM seen) = 1", (-math.ceil(now),)
+                "UPDATE seen SET until = :now WHERE until < :now AND (SELECT count(*) FROM seen) = 1",
+                {"now": -math.ceil(now)},
             )
             yield connection
 

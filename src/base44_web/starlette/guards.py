@@ -15,7 +15,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._core.engine.context import Context
-from .._core.guards.admit import admit
+from .._core.guards.admit import admit, at_once
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
 from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
 from .._core.replies.reply import Reply, with_private, with_vary
@@ -155,7 +155,8 @@ def _guard_class(view: type[Any], needs: Needs) -> type[Any]:
 async def admission(connection: HTTPConnection, context: Context, needs: Needs) -> AppUser | Reply:
     """The verified user who may pass, or the answer to who may not."""
     try:
-        return await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
+        user = at_once(context, needs.connectors, fresh=needs.fresh)
+        return user or await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
     except Base44Error as error:
         return refusal(error, connection)
 

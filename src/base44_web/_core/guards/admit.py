@@ -16,6 +16,22 @@ from ..values import AppUser, Connection
 Step: TypeAlias = Callable[[], Awaitable[AppUser | Connection]]
 
 
+def at_once(context: Context, connectors: tuple[str, ...], *, fresh: bool = False) -> AppUser | None:
+    """The app user, if all that a guard asks for is remembered; `None` where somebody must be asked, as `admit` does.
+
+    Raises:
+        Base44Error: the request is malformed, or a connector is not configured.
+    """
+    user = None if fresh else context.engine.identity.known.get(context.caller)
+    if not isinstance(user, AppUser):
+        return None
+    settings = context.engine.settings
+    for connector in connectors:
+        if not _is_at_hand(context, settings.guarded_id(connector), user):
+            return None
+    return user
+
+
 async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, fresh: bool = False) -> AppUser:
     """Verify the app user and fetch their connections, at the same time; both stay at hand for this request.
 

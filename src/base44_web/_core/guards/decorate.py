@@ -10,7 +10,7 @@ from typing import Any, Protocol, TypeVar, cast
 from ...errors import Base44Error
 from ..engine.context import Context
 from ..platform.io import BLOCKING, run
-from .admit import admit
+from .admit import admit, at_once
 from .startup import Needs, check_connectors, check_function, mark
 
 V = TypeVar("V")
@@ -84,7 +84,9 @@ def guard_function(framework: BlockingFramework, view: V, needs: Needs) -> V:
         if early is not None:
             return early
         try:
-            run(admit(BLOCKING, framework.context(request), needs.connectors, fresh=needs.fresh))
+            context = framework.context(request)
+            if at_once(context, needs.connectors, fresh=needs.fresh) is None:
+                run(admit(BLOCKING, context, needs.connectors, fresh=needs.fresh))
         except Base44Error as error:
             return framework.refuse(error, request)
         return framework.private(function(*args, **kwargs))
@@ -111,7 +113,8 @@ def guard_awaiting(framework: Framework, view: V, needs: Needs) -> V:
             return await early if inspect.isawaitable(early) else early
         context = framework.context(request)
         try:
-            await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
+            if at_once(context, needs.connectors, fresh=needs.fresh) is None:
+                await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
         except Base44Error as error:
             return await framework.refuse_awaiting(error, request)
         answer = function(*args, **kwargs)

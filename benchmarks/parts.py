@@ -2,7 +2,7 @@
 
     python benchmarks/parts.py [--times 20000]
 
-Each part alone, in a tight loop: in a server, whose caches are cold, each takes up to twice as long.
+Each part alone, in a tight loop: in a server, where other code runs in between, each takes longer.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class _Client(HTTPBearer):
         super().__init__(**_SCHEME, auto_error=False)
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AsyncBase44:  # type: ignore[override]
-        mark_private(response)
+        mark_private(response.raw_headers)
         return get_base44(request)
 
     def __eq__(self, other: object) -> bool:
@@ -104,7 +104,7 @@ class _Admission(HTTPBearer):
         setattr(self, CONNECTORS, needs.connectors)
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
-        mark_private(response)
+        mark_private(response.raw_headers)
         context = context_of(request)
         outcome = await admission(request, context, self.needs)
         if isinstance(outcome, Reply):

@@ -27,6 +27,7 @@ pytest.importorskip("fastapi")
 from fastapi import APIRouter, Depends, FastAPI, Security
 from starlette import testclient
 from starlette.requests import Request
+from starlette.responses import JSONResponse
 from starlette.testclient import WebSocketDenialResponse
 
 from base44_web.fastapi import (
@@ -429,3 +430,21 @@ def test_a_guard_that_asks_the_platform_each_time(settings: Settings, emulator: 
     new = emulator.connect(user, CALENDAR_ID)
     assert client.get("/False", headers=dict(adas)).json() == old
     assert client.get("/True", headers=dict(adas)).json() == new
+
+
+def test_what_a_view_says_of_caches_stays_one_header(settings: Settings, adas: Headers) -> None:
+    class Public(JSONResponse):
+        def __init__(self, *args: Any, **options: Any) -> None:
+            super().__init__(*args, **options)
+            self.headers["Cache-Control"] = "public, max-age=60"
+
+    app = FastAPI()
+    app.add_middleware(Base44Middleware, settings=settings)
+    guards = [AppUserRequired()]
+    app.add_api_route("/public", lambda: "x", response_class=Public, dependencies=guards)
+    app.add_api_route("/plain", lambda: "x", dependencies=guards)
+    client = testclient.TestClient(app)
+    for path, said in (("/public", "public, max-age=60"), ("/plain", "private")):
+        answer = client.get(path, headers=dict(adas))
+        assert answer.headers.get_list("cache-control") == [said]
+        assert answer.headers.get_list("vary") == ["Authorization, Cookie"]

@@ -1230,3 +1230,15 @@ def test_a_guard_that_asks_the_platform_each_time(settings: Settings, emulator: 
     assert client.get("/False", headers=dict(adas)).text == old
     assert client.get("/True", headers=dict(adas)).text == new
     assert client.get("/False", headers=dict(adas)).text == new
+
+
+@pytest.mark.parametrize("routes", [lambda: None, None, 7, iter(())])
+def test_an_app_of_another_framework_has_routes_of_its_own_kind(settings: Settings, routes: Any) -> None:
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse("in")(scope, receive, send)
+
+    app.routes = routes  # type: ignore[attr-defined]
+    with testclient.TestClient(Starlette(routes=[Mount("/", app=Base44Middleware(app, settings=settings))])) as client:
+        assert [client.get("/").text for _ in range(2)] == ["in"] * 2
+    bare = testclient.TestClient(Base44Middleware(app, settings=settings))
+    assert [bare.get("/").text for _ in range(2)] == ["in"] * 2

@@ -42,7 +42,6 @@ from tests.relayed import SECRET
 from tests.serving import PATIENCE
 from tests.transports import Held, Scripted
 
-KINDS = pytest.mark.parametrize("kind", ["blocking", "awaiting"])
 ROUTES = {
     "get_connection": ("slack",),
     "get_workspace_connection": ("workspace",),

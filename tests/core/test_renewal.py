@@ -32,7 +32,6 @@ from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit
 from base44_web._core.platform.io import BLOCKING, run
-from base44_web._core.provider_auth import authorize
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.conftest import Clock
 from tests.core.test_connections import caller_of, client_of
@@ -548,11 +547,6 @@ def test_as_the_user_is_verified_once_for_all_who_lead(
         assert asked(emulator) == {"token": 1, "me": 1}
 
     asyncio.run(main())
-
-
-def test_authorize_wants_an_address() -> None:
-    with pytest.raises(ValueError, match="https alone"):
-        authorize(Request(""), Secret("t"))
 
 
 # --- what else holds an old one

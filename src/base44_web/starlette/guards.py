@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar, cast
 
 from starlette.applications import Starlette
@@ -18,10 +18,10 @@ from .._core.engine.context import Context
 from .._core.guards.admit import admit, at_once
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
 from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
-from .._core.replies.reply import Reply, with_private, with_vary
+from .._core.replies.reply import Reply
 from .._core.values import AppUser
 from ..errors import Base44Error, ConfigurationError
-from .replies import answer, deliver, refusal
+from .replies import answer, deliver, mark_private, refusal
 from .request import context_of
 
 V = TypeVar("V")
@@ -117,8 +117,7 @@ class _Starlette:
     def private(self, answer: Any) -> Any:
         # Here, and not only as it leaves the middleware: a cache within that may be.
         if isinstance(answer, Response):
-            answer.headers["Cache-Control"] = with_private(answer.headers.get("Cache-Control"))
-            answer.headers["Vary"] = with_vary(answer.headers.get("Vary"))
+            mark_private(answer.raw_headers)
         return answer
 
     def context(self, request: HTTPConnection) -> Context:
@@ -183,9 +182,15 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         _check_cache(endpoint, dependant)
         for depends in getattr(_attribute(each, "include_context"), "dependencies", ()):
             yield getattr(depends, "dependency", None)
-        left += _attribute(each, "routes") or ()
+        left += routes_of(each)
         # What is within a mount, a middleware that wraps by hand, or a router that FastAPI includes.
         left += [_attribute(each, name) for name in ("app", "router", "original_router")]
+
+
+def routes_of(app: Any) -> Sequence[Any]:
+    """The routes of an app, router or mount; other frameworks' apps have something else by that name."""
+    found = _attribute(app, "routes")
+    return cast(Sequence[Any], found) if isinstance(found, list | tuple) else ()
 
 
 def _attribute(thing: Any, name: str) -> Any:

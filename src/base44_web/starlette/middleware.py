@@ -17,7 +17,7 @@ from .._core.incoming.bearer import SUBPROTOCOL_PREFIX
 from .._core.incoming.request import strip_scope
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
-from .guards import routed_views
+from .guards import routed_views, routes_of
 from .relay import check_signature
 from .replies import HANDLERS, deliver, escaped_reply, full_path, tell_caches
 from .request import KEY, NestedScope, ScopeState, incoming_of
@@ -117,7 +117,7 @@ class Base44Middleware:
         apps = (scope.get("app"), self.app)
         check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
         self._checked = True
-        self._routes = getattr(scope.get("app") or self.app, "routes", ())
+        self._routes = routes_of(scope.get("app") or self.app)
         self._count = len(self._routes)
 
     async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -133,24 +133,21 @@ _PRIVATE: Final = b"cache-control", b"private"
 _VARY: Final = b"vary", b"Authorization, Cookie"
 
 
-def mark_private(response: Response) -> None:
-    """Mark what FastAPI makes of a view's answer, before a cache within our middleware sees it."""
-    raw = response.raw_headers
-    if _VARY not in raw:
+def mark_private(raw: list[tuple[bytes, bytes]]) -> None:
+    """Put into an answer's raw headers that it depends on who asks; what the view has said of caches stays."""
+    found = [name.lower() for name, _ in raw]
+    if b"vary" not in found and b"cache-control" not in found:  # most often, and ten times as quick
         raw += [_PRIVATE, _VARY]
+    elif not (_PRIVATE in raw and _VARY in raw and found.count(b"cache-control") == 1):
+        headers = MutableHeaders(raw=raw)
+        headers["Cache-Control"] = with_private(headers.get("Cache-Control"))
+        headers["Vary"] = with_vary(headers.get("Vary"))
 
 
 def tell_caches(message: Message) -> None:
     """Tell caches that an answer (`http.response.start`) depends on who asks."""
-    raw = list(message.get("headers", ()))
-    if _PRIVATE in raw and _VARY in raw:
-        return
-    if {b"vary", b"cache-control"}.isdisjoint(name.lower() for name, _ in raw):  # most often, and ten times as quick
-        message["headers"] = [*raw, _PRIVATE, _VARY]
-        return
-    headers = MutableHeaders(scope=message)
-    headers["Cache-Control"] = with_private(headers.get("Cache-Control"))
-    headers["Vary"] = with_vary(headers.get("Vary"))
+    message["headers"] = raw = list(message.get("headers", ()))
+    mark_private(raw)
 
 
 async def _answer_refused(connection: Any, error: Exception) -> Any:

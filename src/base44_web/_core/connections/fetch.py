@@ -146,7 +146,7 @@ async def fetch(
         # What was asked for before a connection ended is not what is wanted after.
         ended = memory.last_end(wanted.connector, entry)
         slow_lane = limiter is connections.identity.platform.unverified
-        outcome = await share(io, connections, caller, (wanted, entry, ended, slow_lane), ask, look)
+        outcome = await share(io, connections, caller, entry, (wanted, ended, slow_lane), ask, look)
     if wanted.route == "app_user" and isinstance(outcome, AuthenticationError):
         return await _whose_fault(io, connections.identity, caller, outcome)
     return outcome
@@ -165,7 +165,7 @@ async def _ask(
 
 
 async def share(
-    io: IO, connections: Connections, caller: Caller, key: tuple[Hashable, ...],
+    io: IO, connections: Connections, caller: Caller, entry: Entry | None, key: tuple[Hashable, ...],
     ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]], look: Callable[[], ConnectionRecord | None],
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
     """One call for all who ask at the same time; who led with credentials that are no good keeps the error.
@@ -174,7 +174,8 @@ async def share(
         io: how to wait.
         connections: of which engine.
         caller: who asks.
-        key: what is the same for all who may share; with an entry of `None` also their credentials are.
+        entry: what they want; `None` where it is kept nowhere: then only who has the same credentials shares.
+        key: what else is the same for all who may share.
         ask: makes the call.
         look: what has come into the cache meanwhile.
     """
@@ -182,7 +183,7 @@ async def share(
     end = platform.clock.monotonic() + platform.settings.timeout
     state = None if caller.state is None else _digest(caller.state.reveal())
     shared: Hashable = (
-        *key, state, None if key[1] is not None else own, caller.server_url, caller.app_id, caller.data_env,
+        entry, *key, state, None if entry is not None else own, caller.server_url, caller.app_id, caller.data_env,
     )  # fmt: skip
     for tries in range(_SHARED_TRIES + 1):
         led = False
@@ -282,4 +283,4 @@ async def renew(
                 memory.put(entry, outcome)
         return outcome
 
-    return await share(io, connections, caller, ("renew", entry, used.fingerprint, wanted), ask, look)
+    return await share(io, connections, caller, entry, (wanted, "renew", used.fingerprint), ask, look)

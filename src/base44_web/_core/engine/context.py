@@ -161,10 +161,11 @@ class Context(Opaque):
 
     def drop(self, connector_id: str | None) -> None:
         """Drop what is at hand of a connector, or of all: the app user disconnects."""
-        if connector_id is None:
-            self._connections.clear()
-            self._user = None, 0.0
-        self._connections.pop(connector_id or "", None)
+        if connector_id is not None:
+            self._connections.pop(connector_id, None)
+            return
+        self._connections.clear()
+        self._user = None, 0.0
 
     def keep_user(self, user: AppUser) -> None:
         """Keep at hand who was verified for this request."""

@@ -17,7 +17,6 @@ from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar, final
 
 from ...errors import Base44Error
-from ..transport.message import PlatformRequest, PlatformResponse
 from ..transport.pools import Pools, running_loop
 from .queues import SingleFlight
 
@@ -29,10 +28,8 @@ _detached: set[asyncio.Task[Any]] = set()
 class IO(Protocol):
     """What a step may wait for."""
 
-    async def send(
-        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
-    ) -> PlatformResponse:
-        """Exchange a request for its answer; see `Transport.send`."""
+    async def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
+        """What `call` gives, called with what the pools hold for this kind of waiting."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -76,14 +73,10 @@ class _Awaiting:
     def __init__(self, *, in_threads: bool) -> None:
         self._in_threads = in_threads
 
-    async def send(
-        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
-    ) -> PlatformResponse:
+    async def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
         if self._in_threads:
-            send = pools.blocking.send
-            return await asyncio.to_thread(send, request, timeout=timeout, connect_timeout=connect_timeout)
-        transport = await pools.of_running_loop()
-        return await transport.send(request, timeout=timeout, connect_timeout=connect_timeout)
+            return await asyncio.to_thread(pools.blocking.use, call)
+        return await call(await pools.of_running_loop())
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -110,12 +103,10 @@ class _Awaiting:
 
 @final
 class _Blocking:
-    async def send(
-        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
-    ) -> PlatformResponse:
+    async def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
         if _in_event_loop():
             _warn_of_blocking()
-        return pools.blocking.send(request, timeout=timeout, connect_timeout=connect_timeout)
+        return pools.blocking.use(call)
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this is the blocking kind

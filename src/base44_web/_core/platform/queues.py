@@ -42,6 +42,10 @@ class Limiter:
         Raises:
             RequestFailedError: too many are waiting.
         """
+        with self._lock:
+            if self._inside < self._most:
+                self._inside += 1
+                return None
         ticket: Future[None] = Future()  # out here: the collector may end a call that takes this lock
         with self._lock:
             if self._inside < self._most:

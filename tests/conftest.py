@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,7 @@ from base44_web._core.platform import perform
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import Headers, bearer
 from tests.drivers import CORE, FRAMEWORKS, Driver, changed, environment
-from tests.serving import PATIENCE, eventually, free_port
+from tests.redis_server import RedisServer
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = [
@@ -193,34 +191,16 @@ def make(driver_name: str, settings: Settings) -> Iterator[Any]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
-    pytest.importorskip("redis")
-    server = shutil.which("redis-server")
-    if server is None:
-        message = "redis-server is not installed: apt-get install redis-server"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    port = free_port()
-    process = subprocess.Popen(
-        [server, "--port", str(port), "--save", "", "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
-    )
-    try:
-        url = f"redis://127.0.0.1:{port}/0"
-        from redis import ConnectionError, Redis
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
-        with Redis.from_url(url) as client:
 
-            def answers() -> bool:
-                with suppress(ConnectionError):
-                    return bool(client.ping())
-                return False
-
-            assert eventually(answers)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+@pytest.fixture
+def redis(redis_server: RedisServer) -> str:
+    return redis_server.url
 
 
 # --- browsers

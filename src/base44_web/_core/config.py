@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, cast
 
 from ..errors import ConfigurationError
 from . import fields
-from .fields import PlatformHeaders, Setting, TokenSource, Verification, declared
+from .fields import Factories, PlatformHeaders, Setting, TokenSource, Verification, declared
 from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
 from .values import ConnectorID
@@ -22,8 +22,9 @@ Credential: TypeAlias = Setting[str | Secret | None, Secret | None]
 
 
 class _Given(Opaque):
-    __slots__ = ("_given",)
+    __slots__ = ("_borrowed", "_given")
     _given: Mapping[str, Any]  # what code gave, as against a framework or the environment
+    _borrowed: frozenset[str]  # what only the framework's own configuration gave
 
 
 @final
@@ -181,6 +182,13 @@ class Settings(_Given):
         doc="30 seconds for which a connection may be used again without asking the platform, at most 300; 0: not at "
         "all. Whatever it is, all who ask at the same time share one call",
     )
+    connection_store: Setting[str | Secret | Factories | None, Secret | Factories | None] = Setting(
+        fields.connection_store,
+        wrap=fields.as_store,
+        doc="none: each process remembers for itself. A Redis that all servers share (`redis://…`, `rediss://…`), or a "
+        "pair of functions that make a blocking and an awaiting client; needs a `secret` that all servers have. See "
+        "[scale](scale.md)",
+    )
     if not TYPE_CHECKING:
 
         def __init__(self, **given: Any) -> None:
@@ -226,6 +234,7 @@ class Settings(_Given):
         self, given: Mapping[str, Any], framework: Mapping[str, Any], fallback: Mapping[str, Any] | None = None
     ) -> None:
         object.__setattr__(self, "_given", MappingProxyType(dict(given)))
+        borrowed: set[str] = set()
         for name, setting in self.FIELDS.items():
             raw = given.get(name)
             if raw is None:
@@ -234,6 +243,7 @@ class Settings(_Given):
                 raw = setting.wrapped(os.environ.get(setting.variable) or None)
             if raw is None:
                 raw = (fallback or {}).get(name)
+                borrowed.update(() if raw is None else (name,))
             try:
                 value = setting.default if raw is None else setting.parse(raw)
             except ValueError as error:
@@ -241,6 +251,7 @@ class Settings(_Given):
                 odd = "" if kind in _USUAL else f"; given is a {kind.__name__}"
                 raise ConfigurationError(f"The setting {name} ({setting.variable}) {error}{odd}.") from None
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "_borrowed", frozenset(borrowed))
 
     def complete(self) -> Self:
         """These settings, checked as a whole. An adapter or client does it at start-up, when all sources are in.
@@ -281,6 +292,13 @@ class Settings(_Given):
             )
         if "session" in self.token_sources and any(len(secret.reveal()) < 32 for secret in self.secret):
             return "secret (BASE44_SECRET, or the framework's secret key) is shorter than 32 characters."
+        if self.connection_store is not None and (
+            not self.secret or "secret" in self._borrowed or any(len(secret.reveal()) < 32 for secret in self.secret)
+        ):
+            return (
+                "connection_store (BASE44_CONNECTION_STORE) needs secret (BASE44_SECRET), of 32 characters or more and "
+                "the same on all servers; a framework's own secret key is not taken for it."
+            )
         unknown = sorted(set(self.connector_types) - set(self.app_user_connectors))
         if unknown:
             return (

@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, dataclass_transform, get_args
 
 from .secret import Secret, as_secret
-from .urls import check_identifier, is_safe_url, parse_origin
+from .urls import check_identifier, is_safe_url, parse_origin, store_problem
 
 TokenSource: TypeAlias = Literal["header", "cookie", "session", "subprotocol"]
 PlatformHeaders: TypeAlias = Literal["ignore", "trust", "signed"]
 Verification: TypeAlias = Literal["platform", "keys", "none"]
+Factories: TypeAlias = tuple[Callable[[], Any], Callable[[], Any]]
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -270,6 +271,23 @@ def replay_store(value: object) -> Secret:
     if not _is_secret_text(value) or not cast(Secret, value).reveal().strip():
         raise ValueError("must be the path of a file, or a redis URL")
     return cast(Secret, value)
+
+
+def as_store(value: Any) -> Any:
+    """An address can hold a password; what makes clients holds nothing to hide."""
+    return as_secret(value) if isinstance(value, str) else value
+
+
+def connection_store(value: object) -> Secret | Factories:
+    if isinstance(value, Secret):
+        problem = store_problem(value) if _is_secret_text(value) else "must be a text"
+        if problem is not None:
+            raise ValueError(problem)
+        return value
+    made = cast(list[Any], value) if isinstance(value, list | tuple) else []
+    if len(made) != 2 or not all(callable(each) for each in made):
+        raise ValueError("must be a redis URL, or a pair of functions that make a blocking and an awaiting client")
+    return made[0], made[1]
 
 
 def names(value: object) -> tuple[str, ...]:

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, final
 
 from ..config import Settings
-from ..engine.context import Context, call, connect, connection, disconnect, forget, identify, renew_connection
+from ..engine.context import Context, call, connection, identify, renew_connection
+from ..engine.endings import connect, disconnect, forget
 from ..incoming.caller import DataEnv
 from ..platform import wire
 from ..platform.io import BLOCKING, run

@@ -69,10 +69,14 @@ class Engine(Opaque):
     def close(self) -> None:
         """Close the blocking connections."""
         self.platform.pools.close()
+        if self.connections.store is not None:
+            self.connections.store.close()
 
     async def aclose(self) -> None:
         """Close the blocking connections and the running event loop's."""
         await self.platform.pools.aclose()
+        if self.connections.store is not None:
+            await self.connections.store.aclose()
 
     def _after_fork(self) -> None:
         for each in (self.platform, self.identity, self.connections, self.statuses):

@@ -55,8 +55,10 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
         user is None and token.dead_reason(context.engine.platform.clock.time()) is not None
     ):
         return await identify(io, context)  # raises; nobody is asked about such a token
-    if user is None and context.engine.identity.keys is not None:
-        user = await identify(io, context)  # here, most often without a call: nobody is asked about a forged token
+    if user is None and (context.engine.identity.keys is not None or context.engine.connections.store is not None):
+        # With keys most often without a call: nobody is asked about a forged token. With a store, which has things for
+        # users who are known alone, it is worth the wait.
+        user = await identify(io, context)
     was_known = user is not None
     missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
     if was_known and not missing:

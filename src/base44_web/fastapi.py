@@ -101,6 +101,7 @@ class _Admission(HTTPBearer):
     def __init__(self, needs: Needs = _USER) -> None:
         super().__init__(**_SCHEME, auto_error=False)
         self.needs = needs
+        self._hash = hash(needs)  # FastAPI asks for it three times a request
         setattr(self, CONNECTORS, needs.connectors)
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
@@ -109,9 +110,10 @@ class _Admission(HTTPBearer):
         outcome = await admission(request, context, self.needs)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
-        if not self.needs.connectors:
+        connectors = self.needs.connectors
+        if not connectors:
             return outcome
-        connection = context.at_hand(context.engine.settings.connector_id(self.needs.connectors[0]))
+        connection = context.at_hand(context.engine.settings.connector_id(connectors[0]))
         assert connection is not None
         return connection
 
@@ -119,7 +121,7 @@ class _Admission(HTTPBearer):
         return isinstance(other, _Admission) and other.needs == self.needs
 
     def __hash__(self) -> int:
-        return hash(self.needs)
+        return self._hash
 
 
 class _CalledGuard(type):

@@ -15,6 +15,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 # What encodeURIComponent leaves alone beyond letters and digits (ECMA-262 §19.2.6.4).
 _UNRESERVED = "-_.!~*'()"
 _URL_SAFE = "/%:=&?~#+!$,;'@()*[]|"
+_STEERING = frozenset("/\\?#%")
 _NEEDS_ENCODING = re.compile(r"[^!-~]")
 
 
@@ -124,7 +125,7 @@ def check_identifier(value: object, what: str) -> str:
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")
     if not value or value in (".", ".."):
         raise ValueError(f"{what} must not be empty, '.' or '..'")
-    if any(character in "/\\?#%" or not character.isprintable() for character in value):
+    if not value.isprintable() or not _STEERING.isdisjoint(value):
         raise ValueError(f"{what} must not contain / \\ ? # % or control characters: {value!r}")
     return value
 

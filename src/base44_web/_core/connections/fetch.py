@@ -87,23 +87,17 @@ class Connections(Opaque):
         Raises:
             ServiceRoleUnavailableError: there is no service token, and so nothing to be had.
         """
-        wire.service_token(caller)
-        if caller.state is not None or (wanted.route == "app_user" and user is None):
-            return None
-        return self.entry_of(caller, wanted, None if user is None else user.id)
+        if caller.service_token is None:
+            wire.service_token(caller)
+        if wanted.route != "app_user":
+            return None if caller.state is not None else self.entry_of(caller, wanted, None)
+        return None if user is None or caller.state is not None else self.entry_of(caller, wanted, user.id)
 
     def entry_of(self, caller: Caller, wanted: Wanted, user_id: str | None) -> Entry:
         """Where a connection would be kept."""
         service = caller.service_token if self._by_service else None
-        return Entry(
-            wanted.route,
-            wanted.connector,
-            caller.server_url,
-            caller.app_id,
-            caller.data_env,
-            user_id if wanted.route == "app_user" else None,
-            None if service is None else _digest(service.reveal()),
-        )
+        digest = None if service is None else _digest(service.reveal())
+        return Entry(*wanted, caller.server_url, caller.app_id, caller.data_env, user_id, digest)
 
 
 class Wanted(NamedTuple):

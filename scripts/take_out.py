@@ -25,7 +25,7 @@ ID, REL, VW, GU, HD, FA, AP = (
     for name in ("identity", "relay", "views", "guards", "platform_headers", "failures", "several_apps")
 )
 CK, SEC, KEYS, JWKS, KNOWN = (CORE.format(name) for name in ("cookies", "secrets", "keys", "jwks", "identity"))
-CON, REN = CORE.format("connections"), CORE.format("renewal")
+CON, REN, STO = (CORE.format(name) for name in ("connections", "renewal", "store"))
 BRI = "tests/bridges/test_requests.py"
 STARLETTE, FASTAPI, FLASK, DJANGO = (
     f"tests/adapters/test_{name}.py" for name in ("starlette", "fastapi", "flask", "django")
@@ -185,21 +185,21 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("H-2", "flask/request.py", "            refuse_in_cache()\n", "            pass\n", f"{FLASK} -k cache_keeps"),
     ("H-2", "fastapi.py", "        mark_private(response.raw_headers)\n        context", "        context", f"{FASTAPI} -k within_the_middleware"),
     ("H-2", "fastapi.py", "        mark_private(response.raw_headers)\n        return", "        return", f"{FASTAPI} -k within_the_middleware"),
-    ("H-3", "_core/guards/admit.py", "if user is None and context.engine.identity.keys is not None:", "if False:", f"{CORE.format('guards')} -k forged"),
+    ("H-3", "_core/guards/admit.py", "if user is None and (context.engine.identity.keys is not None or context.engine.connections.store is not None):", "if False:", f"{CORE.format('guards')} -k forged"),
     ("H-7", "flask/replies.py", "    if own is not None:\n", "    if False:\n", f"{FLASK} -k after_the_view"),
     ("H-7", "_core/replies/refuse.py", " and error._whose in (None, whose)", "", f"{STARLETTE} -k somebody_else"),
     ("H-12", "_core/connections/fetch.py", "    refused.about_visitor = False\n", "", f"{GU} -k stale_service"),
-    ("C-2", "_core/connections/fetch.py", "user.id if of_user and user is not None else None,", "None,", f"{CON} -k anothers"),
-    ("C-2", "_core/connections/fetch.py", "_digest(service.reveal()) if self._by_service else None", "None", f"{CON} -k service_tokens_that"),
-    ("C-2", "_core/connections/fetch.py", "if caller.state is not None or (of_user and user is None):", "if of_user and user is None:", f"{CON} -k with_a_state"),
-    ("C-2", "_core/connections/fetch.py", "if caller.state is not None or (of_user and user is None):", "if caller.state is not None:", f"{CON} -k not_verified"),
-    ("C-2", "_core/connections/fetch.py", "        service = wire.service_token(caller)\n", "        service = caller.service_token or wire.Secret('x')\n", f"{CON} -k without_a_service_token"),
+    ("C-2", "_core/connections/fetch.py", "self.entry_of(caller, wanted, user.id)", "self.entry_of(caller, wanted, None)", f"{CON} -k anothers"),
+    ("C-2", "_core/connections/fetch.py", "caller.service_token if self._by_service else None", "None", f"{CON} -k service_tokens_that"),
+    ("C-2", "_core/connections/fetch.py", "return None if caller.state is not None else self", "return self", f"{CON} -k with_a_state"),
+    ("C-2", "_core/connections/fetch.py", "return None if user is None or caller.state is not None else self.entry_of(caller, wanted, user.id)", "return None if caller.state is not None else self.entry_of(caller, wanted, user.id if user else '')", f"{CON} -k not_verified"),
+    ("C-2", "_core/connections/fetch.py", "        if caller.service_token is None:\n            wire.service_token(caller)\n", "", f"{CON} -k without_a_service_token"),
     ("C-1", "_core/engine/context.py", "    return context.bind(outcome, wanted)\n", "    outcome.first = getattr(outcome, 'first', None) or context.bind(outcome, wanted)\n    return outcome.first\n", f"{CON} -k credentials_of_their_own"),
     ("C-3", "_core/connections/fetch.py", "if landed.whose == own or not _is_personal(outcome):", "if True:", f"{CON} -k bad_leader"),
     ("C-3", "_core/connections/fetch.py", "if landed.whose == own or not _is_personal(outcome):", "if landed.whose == own:", f"{CON} -k shared_by_all"),
     ("C-4", "_core/connections/memory.py", " or self._last_end(entry) >= asked:", ":", f"{CON} -k never_served"),
     ("C-4", "_core/connections/fetch.py", "ended = memory.last_end(wanted.connector, entry)", "ended = 0.0", f"{CON} -k never_served"),
-    ("C-4", "_core/engine/context.py", "    finally:  # what was asked for meanwhile may be the old one\n        memory.end(connector_id, user.id, connecting=connecting)\n", "    finally:\n        pass\n", f"{CON} -k never_served"),
+    ("C-4", "_core/engine/endings.py", "    finally:  # what was asked for meanwhile may be the old one\n        memory.end(connector_id, user.id, connecting=connecting)\n", "    finally:\n", f"{CON} -k never_served"),
     ("C-4", "_core/connections/memory.py", "if self._connecting.get((entry.connector, user), 0.0) > asked:", "if False:", f"{CON} -k another_account"),
     ("C-5", "_core/connections/fetch.py", "    if fresh:\n        outcome = await ask()", "    if False:\n        outcome = await ask()", f"{CON} -k joins_nobody"),
     ("C-5", "_core/guards/admit.py", "missing = identifiers if fresh else", "missing =", f"{CON} -k outer_guard"),
@@ -215,6 +215,21 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("B-8", "bridges/_requests.py", "        if not _put_back(response.request.body, position):\n            return response\n", "", f"{BRI} -k body_that_is_gone"),
     ("B-8", "bridges/_requests.py", "        body.seek(position)\n", "        pass\n", f"{BRI} -k put_back"),
     ("B-9", "bridges/_requests.py", "used = self._newest.authorize(r)", "used = self._newest.record; r.headers['Authorization'] = used.token.bearer()", f"{BRI} -k may_not_go"),
+    ("C-6", "_core/connections/sealing.py", "    return spot.bound + generation\n", "    return spot.bound\n", f"{STO} -k should_not_hold"),
+    ("C-6", "_core/connections/sealing.py", "self._aead(hmac.digest(self._seals, value.encode(), \"sha256\"))", "self._aead(self._seals)", f"{STO} -k key_of_its_own"),
+    ("C-6", "_core/connections/sealing.py", "if not -_SKEW <= age < ttl + _SKEW:", "if False:", f"{STO} -k too_old"),
+    ("C-6", "_core/connections/sealing.py", "self._name(*self._scope, *whose)", "self._name(*whose)", f"{STO} -k not_shared"),
+    ("C-6", "_core/connections/store.py", "        for sealing in self._sealings:\n            spot = sealing.spot(entry)\n            times", "        for sealing in self._sealings[:1]:\n            spot = sealing.spot(entry)\n            times", f"{STO} -k two_secrets"),
+    ("C-6", "_core/config.py", ' or "secret" in self._borrowed', "", f"{STO} -k settings_that"),
+    ("C-7", "_core/connections/store.py", "if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 0 end\nredis.call('DEL', KEYS[3])", "redis.call('DEL', KEYS[3])", f"{STO} -k too_late"),
+    ("C-7", "_core/connections/store.py", " or redis.call('EXISTS', KEYS[4]) == 1 then", " then", f"{STO} -k ends_it_everywhere"),
+    ("C-7", "_core/connections/store.py", "if failed or waited >= patience:", "if waited >= patience:", f"{STO} -k nobody_queues"),
+    ("C-7", "_core/connections/store.py", "or holder == ARGV[1] or ARGV[5]", "or ARGV[5]", f"{STO} -k leader_that_is_cancelled"),
+    ("C-7", "_core/connections/store.py", "os.urandom(16) if fresh else self._nonce", "self._nonce", f"{STO} -k fresh_takes"),
+    ("C-8", "_core/connections/fetch.py", "(self.store.breaker.is_open and entry.user_id is None)", "self.store.breaker.is_open", f"{STO} -k frozen_and_lost"),
+    ("C-8", "_core/connections/fetch.py", "self.memory.get(entry, _WITHOUT_STORE)", "self.memory.get(entry)", f"{STO} -k five_seconds"),
+    ("C-9", "_core/urls.py", 'if option.lower() not in ("required", "true", "1"):', "if False:", f"{STO} -k settings_that"),
+    ("C-9", "_core/connections/redis_clients.py", 'if ca_file is not None and', "if False and", f"{STO} -k over_tls"),
 ]  # fmt: skip
 
 

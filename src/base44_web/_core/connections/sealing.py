@@ -6,6 +6,7 @@ time ago, within `connection_ttl`, and nothing else.
 
 from __future__ import annotations
 
+import base64
 import hmac
 import json
 import os
@@ -129,12 +130,12 @@ class Sealing(Opaque):
         nonce = os.urandom(_NONCE)
         config = None if record.config is None else dict(record.config)
         content = Secret(json.dumps([record.token.reveal(), record.integration_type, config, issued]))
-        return nonce + spot.aead.encrypt(nonce, content.reveal().encode(), spot.bound + generation)
+        return nonce + spot.aead.encrypt(nonce, content.reveal().encode(), _bound(spot, generation))
 
     def open(self, spot: Spot, sealed: bytes, *, generation: bytes, now: float, ttl: float) -> Kept | None:
         """What was sealed here; `None` for what was not, or for another name, or has ended, or is too old."""
         try:
-            content = spot.aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], spot.bound + generation)
+            content = spot.aead.decrypt(sealed[:_NONCE], sealed[_NONCE:], _bound(spot, generation))
             token, kind, config, issued = cast(list[Any], json.loads(content))
         except (self._tampered, ValueError):
             return None
@@ -145,4 +146,10 @@ class Sealing(Opaque):
 
     def _name(self, *parts: str | None) -> str:
         # ascii() writes text and None in one way alone, a fifth of the time that JSON takes.
-        return hmac.digest(self._names, ascii(parts).encode(), "sha256").hex()[:32]
+        digest = hmac.digest(self._names, ascii(parts).encode(), "sha256")
+        return base64.urlsafe_b64encode(digest[:18]).decode()
+
+
+def _bound(spot: Spot, generation: bytes) -> bytes:
+    """What a seal is bound to: what was kept before a connection ended opens no more."""
+    return spot.bound + generation

@@ -48,6 +48,7 @@ class Breaker:
             if self.is_open:
                 return
             self.is_open = True
+            self._closed = threading.Event()  # it may have been closed, and be used again
             tells = self._clock.monotonic() - self._told >= _TOLD
             if tells:
                 self._told = self._clock.monotonic()
@@ -59,7 +60,10 @@ class Breaker:
                 _ADVICE.get(type(error).__name__, "Check connection_store (BASE44_CONNECTION_STORE)."),
             )
         arguments = (weakref.ref(self), self._probe, self._closed)
-        threading.Thread(target=_try_again, args=arguments, name="base44_web store", daemon=True).start()
+        try:
+            threading.Thread(target=_try_again, args=arguments, name="base44_web store", daemon=True).start()
+        except RuntimeError:  # no threads here, or no more of them: the next request tries
+            self.is_open = False
 
     def close(self) -> None:
         """Try no more."""

@@ -79,9 +79,12 @@ def finish(request: HttpRequest, answered: HttpResponseBase) -> HttpResponseBase
 
 def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
     """Look at a view before it runs for the first time: the answer, where its guard was left out."""
-    with contextlib.suppress(TypeError):  # it has no hash
-        if view in _looked_at:
-            return None
+    try:
+        known = view in _looked_at
+    except TypeError:  # it has no hash
+        known = False
+    if known:
+        return None
     bare = find_bare(view, FRAMEWORKS)
     if bare is not None:
         error = left_out(bare)

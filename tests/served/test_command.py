@@ -57,8 +57,8 @@ def test_a_port_that_is_taken() -> None:
             text=True,
             timeout=PATIENCE,
         )
-    assert done.returncode == 1
-    assert "base44-web: " in done.stderr
+    assert done.returncode == 2
+    assert "give another with --port" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -23,6 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options, unknown = parser.parse_known_args(arguments)
     if unknown:
         options.parser.refuse(unknown)
+    if options.command is None:
+        parser.error(f"a command is needed: {', '.join(_COMMANDS)}")
     try:
         status: int = _COMMANDS[options.command].run(options)
     except (CannotRun, OSError) as error:
@@ -38,7 +40,7 @@ def make_parser() -> Parser:
     parser = Parser(prog="base44-web", description="Base44 connectors for Python web frameworks.")
     parser.add_argument("--version", action="version", version=f"base44-web {metadata.version('base44-web')}")
     parser.set_defaults(parser=parser)
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, command in _COMMANDS.items():
         own = commands.add_parser(name, help=command.HELP, description=command.HELP)
         own.set_defaults(parser=own)

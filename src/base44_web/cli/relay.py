@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
         "Next:\n"
         f"  base44 secrets set --env-file {for_function.name}\n"
         "  base44 functions deploy\n"
-        f"  start the server with {for_server.name}, and set BASE44_APP_URL in it\n"
+        f"  complete {for_server.name} (BASE44_APP_URL), and start the server with it\n"
         "Both files are for you alone: keep them out of Git (a line .env.* in .gitignore), and delete the second one "
         "once it is set."
     )

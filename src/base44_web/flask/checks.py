@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import Any, cast
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from flask import Flask, current_app
@@ -24,7 +25,6 @@ KEY = "base44_web"
 
 def survey(app: Flask) -> Survey:
     """What there is to know of an app."""
-    config = cast("dict[str, Any]", app.config)
     engines: Engines | None = app.extensions.get(KEY)
     settings = None if engines is None or engines.only is None else engines.only.settings
     views = app.view_functions
@@ -33,7 +33,7 @@ def survey(app: Flask) -> Survey:
         settings=settings,
         problem=problem,
         place="the app's config (BASE44_…), what it gives to Base44Extension, and the environment",
-        framework_keys=secret_key(config).get("secret", ()),
+        framework_keys=secret_key(app.config).get("secret", ()),
         add_middleware="Base44Extension(app)" if engines is None else None,
         add_views=None if "base44.connect" in views else 'Set BASE44_URL_PREFIX to a path, such as "/base44".',
         guards_connectors=guards_connectors(views.values(), FRAMEWORKS),
@@ -51,7 +51,7 @@ def check_guards(app: Flask, settings: Settings | None) -> None:
     check_methods(app.view_functions.values())
 
 
-def secret_key(config: dict[str, Any]) -> dict[str, Any]:
+def secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
     """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
     if not config.get("SECRET_KEY"):
         return {}

@@ -56,11 +56,10 @@ class Base44Extension:
         """
         if KEY in app.extensions:
             raise ConfigurationError("Base44Extension is set up for this app already.")
-        config = cast("dict[str, Any]", app.config)
-        prefix = config.get("BASE44_URL_PREFIX", "/base44")
+        prefix = cast("dict[str, Any]", app.config).get("BASE44_URL_PREFIX", "/base44")
         source = self._settings
         if not isinstance(source, SettingsResolver):
-            source = Settings.load(source, _from_config(config), secret_key(config))
+            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), secret_key(app.config))
         engines = Engines(source, self._transport, wsgi=True)
         engines.probe()
         app.extensions[KEY] = engines

@@ -30,11 +30,12 @@ def check_variables(names: Iterable[str]) -> Iterator[Finding]:
     for name in sorted(names):
         if not name.startswith(_PREFIX) or name in known or name in OF_OTHERS or name.startswith(f"{_PREFIX}PROJECTS_"):
             continue
-        (close,) = get_close_matches(name, known, 1) or ("",)
+        # Without what all have in common, which would make any two of them alike.
+        close = get_close_matches(name.removeprefix(_PREFIX), [each.removeprefix(_PREFIX) for each in known], 1)
         yield Finding(
             "W005",
             f"{name} is no setting, and is not read.",
-            f"Did you mean {close}?" if close else "Unset it, or look for its name in docs/settings.md.",
+            f"Did you mean {_PREFIX}{close[0]}?" if close else "Unset it, or look for its name in docs/settings.md.",
         )
 
 

@@ -53,7 +53,7 @@ from tests.serving import PATIENCE, ROOT
 
 pytest.importorskip("django")
 from django.apps import apps
-from django.core.checks import run_checks
+from django.core.checks import INFO, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
@@ -88,6 +88,19 @@ def test_django_checks() -> None:
         assert checks(BASE44=wrong, MIDDLEWARE=[path]) == ["base44_web.E001"]
     with environment(BASE44_APP_ID="a"):
         assert checks(BASE44={**good, "APP_ID": None}, MIDDLEWARE=[path]) == []
+
+
+def test_django_checks_what_doctor_checks() -> None:
+    good = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "69e6"}, "VERIFICATION": "none"}
+    with environment(BASE44_APPID="a"), override_settings(BASE44=good, MIDDLEWARE=[OURS]):
+        told = {message.id: message.hint for message in run_checks()}
+        assert list(told) == ["base44_web.W003", "base44_web.W010", "base44_web.W005"]
+        assert told["base44_web.W005"] == "Did you mean BASE44_APP_ID?"
+        deployed = [message for message in run_checks(include_deployment_checks=True) if message.id not in told]
+        ours = [message for message in deployed if message.id.startswith("base44")]
+        assert [(message.id, message.level) for message in ours] == [("base44_web.I001", INFO)]
+        with override_settings(SILENCED_SYSTEM_CHECKS=["base44_web.W003"]):
+            assert [message.id for message in run_checks() if not message.is_silenced()] == list(told)[1:]
 
 
 def test_django_raises_at_load() -> None:

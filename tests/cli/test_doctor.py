@@ -173,6 +173,11 @@ STARLETTE = {
     "all well": ("app = Starlette(routes=[GUARDED, VIEWS], middleware=[CORS, OURS])", []),
     "a factory": ("def app(): return Starlette(routes=[GUARDED, VIEWS], middleware=[OURS])", []),
     "with middleware around it": ("app = CORSMiddleware(Base44Middleware(Starlette(routes=[GUARDED, VIEWS])))", []),
+    "mounted": ("inner = Starlette(routes=[GUARDED, VIEWS], middleware=[OURS])\napp = Starlette(routes=[Mount('/api', app=inner)])", []),
+    "mounted, by hand, in an app with middleware": (
+        "inner = Base44Middleware(Starlette(routes=[GUARDED]))\napp = CORSMiddleware(Starlette(routes=[Mount('/api', inner)]))",
+        ["W006"],
+    ),
     "no middleware": ("app = Starlette(routes=[Route('/x', plain)])", ["W001"]),
     "no views": ("app = Starlette(routes=[GUARDED], middleware=[OURS])", ["W006"]),
     "no views, and no need": ("app = Starlette(routes=[Route('/x', plain)], middleware=[OURS])", []),

@@ -9,6 +9,7 @@ import signal
 import threading
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from .._core.urls import is_loopback
 from .shared import CannotRun, add_platform_options, environment_of, need, serving, write_private
@@ -75,10 +76,11 @@ def _add(emulator: Any, options: argparse.Namespace) -> None:
 
 def _address(url: str) -> str:
     """The server's address as this machine has it, where it listens at all of them."""
-    scheme, _, rest = url.partition("://")
-    host, _, port = rest.rpartition(":")
-    anywhere = ipaddress.ip_address(host.strip("[]")).is_unspecified
-    return f"{scheme}://127.0.0.1:{port}" if anywhere else url
+    parts = urlsplit(url)
+    host = ipaddress.ip_address(parts.hostname or "")
+    if not host.is_unspecified:
+        return url
+    return f"http://{'127.0.0.1' if host.version == 4 else '[::1]'}:{parts.port}"
 
 
 def _tell(emulator: Any, url: str, file: str | None) -> None:
@@ -88,7 +90,7 @@ def _tell(emulator: Any, url: str, file: str | None) -> None:
         print("\n".join(f"export {name}={value}" for name, value in settings.items()))
     else:
         _write(Path(file), settings)
-        print(f"The settings of an app are in {file}: uvicorn --env-file {file} …, or set -a; . ./{file}; set +a")
+        print(f"The settings of an app are in {file}. In its shell: set -a; . {Path(file).resolve()}; set +a")
     print("Users can sign in on its page, too; the password of ada and grace: correct horse. To call an API as one:")
     for user in emulator.users():
         print(f"\n# {user.email}")

@@ -12,16 +12,16 @@ from .._core.checks.survey import Survey, guards_connectors, tried
 from .._core.config import Settings
 from ..errors import ConfigurationError
 from . import views
-from .guards import routed_views
+from .guards import routed_views, routes_of
 from .middleware import Base44Middleware
 
 _DEPTH: Final = 50  # middleware around middleware
 
 
 def survey(app: Any) -> Survey:
-    """What there is to know of an app, itself or with middleware around it."""
-    layers = list(_layers(app))
-    ours = next((place for place, (layer, _) in enumerate(layers) if _is_ours(layer)), None)
+    """What there is to know of an app, itself or with middleware around it; or of one mounted in it, which has ours."""
+    app = next((each for each in _apps(app) if _place(each) is not None), app)
+    layers, ours = list(_layers(app)), _place(app)
     settings, problem = (None, None) if ours is None else _settings(layers[ours][1], app)
     routed = list(_routed(app))
     below = [_name(layer) for layer, _ in layers[ours + 1 :]] if ours is not None else []
@@ -53,6 +53,22 @@ def _layers(app: Any) -> Iterator[tuple[Any, Any]]:
         app = getattr(app, "app", None)
         if app is None:
             return
+
+
+def _place(app: Any) -> int | None:
+    """Where ours is among an app's layers."""
+    return next((place for place, (layer, _) in enumerate(_layers(app)) if _is_ours(layer)), None)
+
+
+def _apps(app: Any, depth: int = _DEPTH) -> Iterator[Any]:
+    """An app, and those that are mounted in it."""
+    yield app
+    while depth and not routes_of(app) and getattr(app, "app", None) is not None:
+        app, depth = app.app, depth - 1
+    for route in routes_of(app) if depth else ():
+        mounted = getattr(route, "app", None)
+        if isinstance(mounted, Starlette) or _is_ours(type(mounted)):
+            yield from _apps(mounted, depth - 1)
 
 
 def _settings(made: Any, app: Any) -> tuple[Settings | None, str | None]:

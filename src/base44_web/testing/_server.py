@@ -117,7 +117,7 @@ class Server:
     def _answer(self, request: Recorded) -> Answer:
         host = request.header("host") or ""
         # Else a name that somebody's DNS points at this machine, or at the network it is in.
-        if host and not is_loopback(host) and host.rpartition(":")[0] != self._address[0]:
+        if host and not is_loopback(host) and host.rpartition(":")[0].strip("[]") != self._address[0]:
             text = b"The emulator answers to names of this machine alone (localhost), and to the --host it was given.\n"
             return Answer(421, (("content-type", "text/plain"),), text)
         return self._emulator.answer(request)

@@ -401,14 +401,16 @@ def test_no_secret_is_told(
 ) -> None:
     secret = {
         "BASE44_SERVICE_TOKEN": CANARY,
-        "BASE44_SECRET": CANARY,
+        "BASE44_SECRET": f"{CANARY}{'s' * 30}",
         "BASE44_VERIFICATION_KEY": CANARY,
         "BASE44_RELAY_KEYS": f"k={CANARY}{'k' * 30}",
         "BASE44_REPLAY_STORE": f"redis://:{CANARY}@127.0.0.1:{free_port()}/0",
         "BASE44_MISTYPED_TOKEN": CANARY,
     }
     secret |= (
-        {"BASE44_CONNECTION_STORE": f"redis://:{CANARY}@r.example"} if "connection_store" in Settings.FIELDS else {}
+        {"BASE44_CONNECTION_STORE": f"redis://:{CANARY}@127.0.0.1:{free_port()}"}
+        if "connection_store" in Settings.FIELDS
+        else {}
     )
     held = {name for name, setting in Settings.FIELDS.items() if setting.wrap is not None}
     assert {f"BASE44_{name.upper()}" for name in held} <= secret.keys()  # a new secret setting belongs in here

@@ -10,14 +10,14 @@ from typing import Any, Final
 
 from ...errors import Base44Error, ConfigurationError
 from ..config import Settings
-from ..engine.engine import Engine
 from ..incoming.caller import configured_caller
 from ..incoming.replays import describe
 from ..incoming.signature import SignatureCheck
 from ..platform import wire
-from ..platform.io import BLOCKING, run
 from ..secret import Secret
+from ..transport.httpx_clients import HttpxTransports
 from ..transport.message import PlatformRequest, PlatformResponse
+from ..transport.protocol import Transport
 from .finding import Finding
 
 _APART: Final = 60  # seconds that two clocks may differ
@@ -34,11 +34,13 @@ def check_online(settings: Settings) -> Iterator[Finding]:
 
 
 def _check_platform(settings: Settings, app_id: str) -> Iterator[Finding]:
-    with contextlib.closing(Engine(settings)) as engine:
+    with contextlib.closing(HttpxTransports(ca_file=settings.ca_file).open()) as transport:
         # What the reference client's app.getPublicSettings asks (dist/modules/app.js). A private app refuses it, and a
         # refusal shows as well that there is such an app.
         url = f"{settings.server_url}/api/apps/public/prod/public-settings/by-id/{app_id}"
-        answer = _ask(engine, PlatformRequest("GET", url, (("Accept", "application/json"), ("X-App-Id", app_id))))
+        answer = _ask(
+            settings, transport, PlatformRequest("GET", url, (("Accept", "application/json"), ("X-App-Id", app_id)))
+        )
         if isinstance(answer, Base44Error) or answer.status not in (200, 401, 403, 404):
             why = str(answer) if isinstance(answer, Base44Error) else f"It answered with status {answer.status}."
             yield Finding(
@@ -55,11 +57,11 @@ def _check_platform(settings: Settings, app_id: str) -> Iterator[Finding]:
                 "Set app_id (BASE44_APP_ID) to the ID in the editor's address: app.base44.com/apps/<id>/editor/…",
             )
         elif settings.service_token is not None:
-            yield from _check_service_token(settings, engine)
+            yield from _check_service_token(settings, transport)
 
 
-def _check_service_token(settings: Settings, engine: Engine) -> Iterator[Finding]:
-    answer = _ask(engine, wire.get_connection(configured_caller(settings, None), _NOBODYS).request)
+def _check_service_token(settings: Settings, transport: Transport) -> Iterator[Finding]:
+    answer = _ask(settings, transport, wire.get_connection(configured_caller(settings, None), _NOBODYS).request)
     if isinstance(answer, PlatformResponse) and answer.status in (401, 403):
         yield Finding(
             "E004",
@@ -82,11 +84,10 @@ def _check_clock(answer: PlatformResponse) -> Iterator[Finding]:
         )
 
 
-def _ask(engine: Engine, request: PlatformRequest) -> PlatformResponse | Base44Error:
-    settings = engine.settings
-    seconds = {"timeout": settings.timeout, "connect_timeout": settings.connect_timeout}
+def _ask(settings: Settings, transport: Transport, request: PlatformRequest) -> PlatformResponse | Base44Error:
+    """Ask once: whoever looks for what is wrong wants no second try."""
     try:
-        return run(BLOCKING.send(engine.platform.pools, request, **seconds))
+        return transport.send(request, timeout=settings.timeout, connect_timeout=settings.connect_timeout)
     except Base44Error as error:
         return error
 

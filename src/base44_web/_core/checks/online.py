@@ -38,9 +38,8 @@ def _check_platform(settings: Settings, app_id: str) -> Iterator[Finding]:
         # What the reference client's app.getPublicSettings asks (dist/modules/app.js). A private app refuses it, and a
         # refusal shows as well that there is such an app.
         url = f"{settings.server_url}/api/apps/public/prod/public-settings/by-id/{app_id}"
-        answer = _ask(
-            settings, transport, PlatformRequest("GET", url, (("Accept", "application/json"), ("X-App-Id", app_id)))
-        )
+        headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": wire.USER_AGENT}
+        answer = _ask(settings, transport, PlatformRequest("GET", url, (*headers.items(), ("X-App-Id", app_id))))
         if isinstance(answer, Base44Error) or answer.status not in (200, 401, 403, 404):
             why = str(answer) if isinstance(answer, Base44Error) else f"It answered with status {answer.status}."
             yield Finding(

@@ -138,7 +138,7 @@ def load_settings() -> Settings | SettingsResolver:
         if not isinstance(resolver, SettingsResolver):
             raise ConfigurationError("RESOLVER in the setting BASE44 must be the path of a SettingsResolver.")
         return resolver
-    return Settings.load(None, {name.lower(): value for name, value in named.items()}, _secret_key())
+    return Settings.load(None, {name.lower(): value for name, value in named.items()}, framework_secret())
 
 
 def _given() -> dict[str, Any] | None:
@@ -153,7 +153,7 @@ def _given() -> dict[str, Any] | None:
     return {name.upper(): value for name, value in wrapped.items()}
 
 
-def _secret_key() -> dict[str, Any]:
+def framework_secret() -> dict[str, Any]:
     """Django's own secret keys, wrapped: they seal the session if nothing else is given for that."""
     try:
         return {"secret": framework_keys(django_settings.SECRET_KEY, django_settings.SECRET_KEY_FALLBACKS)}

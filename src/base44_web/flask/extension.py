@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.fields import framework_keys
-from .._core.guards.startup import check_views
 from ..errors import Base44Error, ConfigurationError
-from .caches import check_caches
-from .guards import FRAMEWORKS, check_methods
+from .checks import KEY, check_guards, commands, secret_key
 from .relay import find_engine
 from .replies import answer_errors, early_response
 from .request import ENGINE, give_requests_base44
@@ -24,7 +20,6 @@ if TYPE_CHECKING:
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
 
-_KEY = "base44_web"
 _PREFIX = "BASE44_"
 
 
@@ -59,15 +54,16 @@ class Base44Extension:
         Raises:
             ConfigurationError: a setting is missing or wrong, or the app has the extension already.
         """
-        if _KEY in app.extensions:
+        if KEY in app.extensions:
             raise ConfigurationError("Base44Extension is set up for this app already.")
         prefix = cast("dict[str, Any]", app.config).get("BASE44_URL_PREFIX", "/base44")
         source = self._settings
         if not isinstance(source, SettingsResolver):
-            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), _secret_key(app.config))
+            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), secret_key(app.config))
         engines = Engines(source, self._transport, wsgi=True)
         engines.probe()
-        app.extensions[_KEY] = engines
+        app.extensions[KEY] = engines
+        app.cli.add_command(commands())
         answer_errors(app)
         if prefix is not None:
             app.register_blueprint(blueprint(app, prefix))
@@ -104,17 +100,8 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
     """Refuse to serve an app whose guards are wrong, and take in what others have set since."""
     if app is None:
         return
-    check_views(app.view_functions.values(), engines.only.settings if engines.only else None, FRAMEWORKS)
-    check_caches(app.view_functions.values())
-    check_methods(app.view_functions.values())
+    check_guards(app, engines.only.settings if engines.only else None)
     give_requests_base44(app, engines)
-
-
-def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
-    if not config.get("SECRET_KEY"):
-        return {}
-    return {"secret": framework_keys(config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS"))}
 
 
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:

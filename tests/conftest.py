@@ -14,7 +14,7 @@ from base44_web._core.engine.engine import _engines
 from base44_web._core.platform import perform
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import Headers, bearer
-from tests.drivers import CORE, FRAMEWORKS, Driver, changed, environment
+from tests.drivers import CORE, FRAMEWORKS, HTTP_LIBRARY, Driver, changed, environment
 from tests.redis_server import RedisServer
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
@@ -60,7 +60,8 @@ def _split(names: Any) -> list[str]:
 @pytest.fixture(autouse=True)
 def clean_environment() -> Iterator[None]:
     # Tests of failures count calls; those of retries say how many they want.
-    with environment(BASE44_MAX_RETRIES="0"):
+    chosen = {"BASE44_HTTP_CLIENT": "aiohttp"} if HTTP_LIBRARY == "aiohttp" else {}
+    with environment(BASE44_MAX_RETRIES="0", **chosen):
         yield
 
 

@@ -34,7 +34,7 @@ FRAMEWORKS = ["starlette", "fastapi", "django", "flask", "werkzeug", "asgiref"]
 @pytest.mark.parametrize(
     ("module", "needs", "unwanted"),
     [
-        ("base44_web", None, [*FRAMEWORKS, "httpx2", "httpx", "jwt", "h11", "sqlite3"]),
+        ("base44_web", None, [*FRAMEWORKS, "httpx2", "httpx", "aiohttp", "jwt", "h11", "sqlite3"]),
         ("base44_web.starlette", "starlette", ["fastapi", "django", "flask"]),
         ("base44_web.fastapi", "fastapi", ["django", "flask"]),
         ("base44_web.django", "django", ["starlette", "fastapi", "flask"]),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, cast
 
 from ..errors import ConfigurationError
 from . import fields
-from .fields import Factories, PlatformHeaders, Setting, TokenSource, Verification, declared
+from .fields import Factories, HttpClient, PlatformHeaders, Setting, TokenSource, Verification, declared
 from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
 from .values import ConnectorID
@@ -106,7 +106,9 @@ class Settings(_Given):
         fields.sign_in_url, doc="none. Where the pages of guards send people who are not signed in"
     )
     platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
-        fields.platform_headers, "ignore", doc='`"ignore"`; `"trust"`, `"signed"`: see [deployment](deployment.md)'
+        fields.one_of(PlatformHeaders),
+        "ignore",
+        doc='`"ignore"`; `"trust"`, `"signed"`: see [deployment](deployment.md)',
     )
     relay_keys: Setting[Mapping[str, str | Secret] | None, Mapping[str, Secret]] = Setting(
         fields.relay_keys,
@@ -145,8 +147,14 @@ class Settings(_Given):
         doc="2. How often a call is made again, within `timeout`, [where it may be](security.md#what-goes-out)",
     )
     ca_file: Text = Setting(fields.ca_file, doc="none. A PEM file of authorities to trust besides the system's")
+    http_client: Setting[HttpClient | None, HttpClient] = Setting(
+        fields.one_of(HttpClient),
+        "httpx2",
+        doc='`"httpx2"`; `"httpx"`, `"aiohttp"`: the library that sends awaited calls, '
+        "[aiohttp the fastest](performance.md#awaited-calls-on-aiohttp)",
+    )
     verification: Setting[Verification | None, Verification] = Setting(
-        fields.verification,
+        fields.one_of(Verification),
         "platform",
         doc='`"platform"`; `"keys"`, `"none"`: see [who is asking](security.md#who-is-asking)',
     )

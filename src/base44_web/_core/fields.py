@@ -21,6 +21,7 @@ TokenSource: TypeAlias = Literal["header", "cookie", "session", "subprotocol"]
 PlatformHeaders: TypeAlias = Literal["ignore", "trust", "signed"]
 Verification: TypeAlias = Literal["platform", "keys", "none"]
 Factories: TypeAlias = tuple[Callable[[], Any], Callable[[], Any]]
+HttpClient: TypeAlias = Literal["httpx2", "httpx", "aiohttp"]
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -241,16 +242,16 @@ def sign_in_url(value: object) -> str:
     raise ValueError("must be a path on this server, or an https URL")
 
 
-def platform_headers(value: object) -> PlatformHeaders:
-    if value not in get_args(PlatformHeaders):
-        raise ValueError('must be "ignore", "trust" or "signed"')
-    return cast(PlatformHeaders, value)
+def one_of(choices: object) -> Callable[[object], Any]:
+    """Parses a word of a `Literal`."""
+    *others, last = (f'"{word}"' for word in get_args(choices))
 
+    def parse(value: object) -> object:
+        if value not in get_args(choices):
+            raise ValueError(f"must be {', '.join(others)} or {last}")
+        return value
 
-def verification(value: object) -> Verification:
-    if value not in get_args(Verification):
-        raise ValueError('must be "platform", "keys" or "none"')
-    return cast(Verification, value)
+    return parse
 
 
 def verification_key(value: object) -> Secret:

@@ -51,7 +51,9 @@ class Engine(Opaque):
         self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
     ) -> None:
         self.settings = settings
-        self.platform = Platform(settings, transport_factory(transport, settings.ca_file))
+        self.platform = Platform(
+            settings, transport_factory(transport, http_client=settings.http_client, ca_file=settings.ca_file)
+        )
         self.identity = Identity(self.platform)
         self.connections = Connections(self.identity)
         self.statuses = Statuses(self.platform.clock)

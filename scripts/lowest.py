@@ -1,6 +1,6 @@
 """The oldest versions that pyproject.toml admits, as constraints for pip.
 
-    python scripts/lowest.py > lowest.txt
+python scripts/lowest.py > lowest.txt
 """
 
 from __future__ import annotations
@@ -14,7 +14,10 @@ _REQUIREMENT = re.compile(r"([A-Za-z0-9-]+)(?:\[[^]]*\])?>=([0-9.]+)")
 
 def main() -> None:
     project = tomllib.loads((Path(__file__).parent.parent / "pyproject.toml").read_text())["project"]
-    wanted = [*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)]
+    wanted = [
+        *project["dependencies"],
+        *(each for extra in project["optional-dependencies"].values() for each in extra),
+    ]
     lowest: dict[str, tuple[int, ...]] = {}
     for requirement in wanted:
         found = _REQUIREMENT.match(requirement)

@@ -326,5 +326,5 @@ def test_blocking_calls_stay_as_they_are(settings: Settings) -> None:
     pytest.importorskip("aiohttp")
     with Base44(settings=changed(settings, http_client="aiohttp")) as base44:
         assert base44.as_service_role.connectors.get_connection("slack").access_token
-        transport = base44._context.engine.platform.pools.blocking._transport
+        transport = base44._context.engine.platform.pools.blocking._held
     assert type(transport).__name__ == "HttpcoreTransport"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings as django_settings
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.urls import get_resolver
@@ -29,6 +29,11 @@ class Base44Config(AppConfig):
 
     def ready(self) -> None:
         register(check_settings)
+        # Only where the project has them: who uses neither pays for neither.
+        if apps.is_installed("rest_framework"):
+            from . import rest_framework  # noqa: F401 - Django's caches are told, whoever guards the view
+        if apps.is_installed("drf_spectacular"):
+            from . import spectacular  # noqa: F401 - it finds its extensions as they are imported
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
@@ -67,7 +72,11 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> l
 
 def _views(patterns: Iterable[Any]) -> Iterator[Any]:
     for pattern in patterns:
-        yield getattr(pattern, "callback", None)
+        view = getattr(pattern, "callback", None)
+        yield view
+        # Of the REST framework's views, the class names permissions, or a route of a view set does.
+        yield getattr(getattr(view, "cls", None), "permission_classes", None)
+        yield getattr(view, "initkwargs", {}).get("permission_classes")
         yield from _views(getattr(pattern, "url_patterns", ()))
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+pytest.importorskip("django")
+from tests.adapters.table import check_table
+from tests.apps import django as django_app
+
+django_app.configure()  # Ninja looks at settings as it is imported
 pytest.importorskip("ninja")
-from tests.adapters.table import check_table, fresh
 
 URLS = {"ROOT_URLCONF": "tests.apps.ninja"}
 

@@ -12,9 +12,11 @@ from django.test import override_settings
 
 from base44_web import Settings
 from base44_web.testing import CALENDAR_ID, Emulator
+from tests.apps import django as django_app
 from tests.conformance import test_guards as guards
 from tests.drivers import Driver, changed
 
+django_app.configure()
 ROWS = [
     guards.test_connected,
     guards.test_signed_in,

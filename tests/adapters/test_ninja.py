@@ -15,9 +15,8 @@ from tests.checks import NAVIGATION, Headers, signed_in
 from tests.drivers import Driver, changed
 
 pytest.importorskip("django")
-from tests.apps import django as django_app
+from tests.adapters.table import check_table  # sets Django up: Ninja looks at settings as it is imported
 
-django_app.configure()  # Ninja looks at settings as it is imported
 pytest.importorskip("ninja")
 from django.core.checks import run_checks
 from django.http import HttpResponse
@@ -30,7 +29,6 @@ from ninja.security import APIKeyHeader
 from ninja.throttling import AuthRateThrottle
 
 from base44_web.django.ninja import AppUserAuth
-from tests.adapters.table import check_table
 from tests.adapters.test_django import project
 from tests.apps import ninja as ninja_app
 
@@ -72,7 +70,9 @@ def test_several_ways_in(settings: Settings, emulator: Emulator, adas: Headers) 
         for name in ("any", "a-any"):
             assert client.get(f"/{name}", headers={"x-key": "k"}).json() == "a machine"
             assert client.get(f"/{name}", headers=dict(adas)).json() == "ada@test.example"
-            assert client.get(f"/{name}", headers={"x-key": "other"}).json()["type"] == "urn:base44-web:sign-in-required"
+            assert (
+                client.get(f"/{name}", headers={"x-key": "other"}).json()["type"] == "urn:base44-web:sign-in-required"
+            )
         for name in ("calendar", "a-calendar"):
             assert client.get(f"/{name}", headers=dict(adas)).status_code == 403
             assert client.get(f"/{name}", headers=dict(adas) | NAVIGATE).status_code == 303
@@ -160,7 +160,11 @@ def test_the_checks_at_the_start(settings: Settings, adas: Headers) -> None:
 
     within = NinjaAPI(urls_namespace="within")
     within.add_router("/inner", inner)
-    for urls, right in ((api_of(x=AppUserAuth("calendar")).urls, True), (api_of(x=AppUserAuth("calender")).urls, False), (within.urls, False)):
+    for urls, right in (
+        (api_of(x=AppUserAuth("calendar")).urls, True),
+        (api_of(x=AppUserAuth("calender")).urls, False),
+        (within.urls, False),
+    ):
         with project(settings, path("", urls)) as client:
             found = [message.id for message in run_checks() if str(message.id).startswith("base44")]
             assert found == ([] if right else ["base44_web.E001"])
@@ -228,4 +232,8 @@ def test_fresh(settings: Settings, emulator: Emulator, adas: Headers) -> None:
     with project(changed(settings, connection_ttl=30), path("", api.urls)) as client:
         assert client.get("/kept", headers=dict(adas)).status_code == 200
         emulator.disconnect(ada, CALENDAR_ID)
-        assert [client.get(f"/{name}", headers=dict(adas)).status_code for name in ("kept", "fresh", "a-fresh")] == [200, 403, 403]
+        assert [client.get(f"/{name}", headers=dict(adas)).status_code for name in ("kept", "fresh", "a-fresh")] == [
+            200,
+            403,
+            403,
+        ]

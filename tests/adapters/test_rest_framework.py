@@ -15,16 +15,14 @@ from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.adapters.common import NAVIGATE
 from tests.canaries import clean
 from tests.checks import Headers, calls, signed_in
-from tests.drivers import Driver, changed
+from tests.drivers import changed
 
 pytest.importorskip("django")
-from tests.apps import django as django_app
+from tests.adapters.table import check_table  # sets Django up: the framework looks at settings as it is imported
 
 pytest.importorskip("rest_framework")
-django_app.configure()  # the framework looks at settings as it is imported
 from django.core.checks import run_checks
-from django.http import HttpResponse, JsonResponse
-from django.test import override_settings
+from django.http import JsonResponse
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page
@@ -46,7 +44,6 @@ from base44_web.django.rest_framework import (
     AppUserRequired,
     RequestUser,
 )
-from tests.adapters.table import check_table
 from tests.adapters.test_django import OURS, project
 
 NOBODY = {"UNAUTHENTICATED_USER": None}
@@ -64,7 +61,12 @@ def view_of(*permissions: Any, answer: Any = None, **attributes: Any) -> Any:
     def get(self: Any, request: Any) -> Response:
         return Response(getattr(request.user, "email", "nobody") if answer is None else answer(request))
 
-    usual = {"authentication_classes": [AppUserAuthentication], "permission_classes": permissions, "get": get, "post": get}
+    usual = {
+        "authentication_classes": [AppUserAuthentication],
+        "permission_classes": permissions,
+        "get": get,
+        "post": get,
+    }
     return type("Site", (APIView,), {**usual, **attributes}).as_view()
 
 
@@ -106,7 +108,10 @@ def test_compositions(settings: Settings, emulator: Emulator, subtests: pytest.S
         of_ours = permission not in (IsAuthenticated, IsAdminUser)
         for authenticated in (False, True) if of_ours else (True,):
             view = view_of(permission, **({} if authenticated else bare))
-            with subtests.test(f"{name}, {authenticated}"), project(settings, path("x", view), REST_FRAMEWORK=NOBODY) as client:
+            with (
+                subtests.test(f"{name}, {authenticated}"),
+                project(settings, path("x", view), REST_FRAMEWORK=NOBODY) as client,
+            ):
                 headers = dict(signed_in(emulator, f"user{number}{authenticated}@test.example"))
                 found = [client.get("/x"), client.get("/x", headers=headers)]
                 emulator.connect(emulator.add_user(f"user{number}{authenticated}@test.example"), CALENDAR_ID)
@@ -210,7 +215,9 @@ def test_the_user_of_a_request(ada: AppUser) -> None:
     assert (user.is_authenticated, user.is_active, user.is_anonymous) == (True, True, False)
     again = pickle.loads(pickle.dumps(user))
     assert (again, type(again), again.raw) == (user, RequestUser, ada.raw)
-    admin = AppUser("1", None, None, "admin", is_verified=True, app_id="a", raw={"is_staff": True, "is_superuser": True})
+    admin = AppUser(
+        "1", None, None, "admin", is_verified=True, app_id="a", raw={"is_staff": True, "is_superuser": True}
+    )
     user = RequestUser.of(admin)
     assert str(user) == "1"
     assert (user.is_staff, user.is_superuser) == (False, False)
@@ -223,7 +230,9 @@ def test_the_framework_counts_a_users_requests(settings: Settings, adas: Headers
     class Once(UserRateThrottle):
         rate = "1/day"
 
-    with project(settings, path("x", view_of(AppUserRequired, throttle_classes=[Once])), REST_FRAMEWORK=NOBODY) as client:
+    with project(
+        settings, path("x", view_of(AppUserRequired, throttle_classes=[Once])), REST_FRAMEWORK=NOBODY
+    ) as client:
         graces = signed_in(emulator, "grace@test.example")
         found = [client.get("/x", headers=dict(headers)).status_code for headers in (adas, adas, graces)]
     assert found == [200, 429, 200]
@@ -270,13 +279,19 @@ HANDLERS: dict[Any, tuple[int, dict[str, Any]]] = {
 def test_exception_handlers(settings: Settings, adas: Headers, subtests: pytest.Subtests) -> None:
     for handler, (status, members) in HANDLERS.items():
         given = {**NOBODY, "EXCEPTION_HANDLER": f"tests.adapters.test_rest_framework.{handler.__name__}"}
-        with subtests.test(handler.__name__), project(settings, path("x", view_of(CALENDAR)), REST_FRAMEWORK=given) as client:
+        with (
+            subtests.test(handler.__name__),
+            project(settings, path("x", view_of(CALENDAR)), REST_FRAMEWORK=given) as client,
+        ):
             answer = client.get("/x", headers=dict(adas))
             assert answer.status_code == status
             if members:
                 assert answer.json().items() >= members.items()
             if handler is adds:
-                assert (answer.headers["content-type"], answer.headers["cache-control"]) == ("application/json", "no-store")
+                assert (answer.headers["content-type"], answer.headers["cache-control"]) == (
+                    "application/json",
+                    "no-store",
+                )
                 assert client.get("/x").headers["www-authenticate"] == "Bearer"
             page = client.get("/x", headers=dict(adas) | NAVIGATE)
             assert page.status_code == (303 if handler in (delegates, adds, reformats) else status)
@@ -381,8 +396,8 @@ def test_what_depends_on_nobody_is_still_cached(settings: Settings) -> None:
 
 
 class Sets(ViewSet):
-    authentication_classes = [AppUserAuthentication]
-    permission_classes = [AppUserRequired]
+    authentication_classes = (AppUserAuthentication,)
+    permission_classes = (AppUserRequired,)
 
     @action(detail=False, permission_classes=[AppUserRequired & AppUserConnected("mial")])
     def mail(self, request: Any) -> Response:
@@ -430,7 +445,9 @@ def test_no_error_page_shows_a_credential(settings: Settings, emulator: Emulator
     def fails(request: Any) -> None:
         raise KeyError("mine")
 
-    with project(settings, path("x", view_of(AppUserRequired, answer=fails)), REST_FRAMEWORK=NOBODY, DEBUG=True) as client:
+    with project(
+        settings, path("x", view_of(AppUserRequired, answer=fails)), REST_FRAMEWORK=NOBODY, DEBUG=True
+    ) as client:
         answer = client.get("/x", headers=dict(adas) | {"accept": "application/json"})
     assert answer.status_code == 500
     page = answer.content.decode().replace(f"HTTP_AUTHORIZATION = '{adas[0][1]}'", "")

@@ -21,8 +21,8 @@ from tests.apps.calls import escape_sync, guarded_sync, plain
 
 
 class Guarded(APIView):
-    authentication_classes = [AppUserAuthentication]
-    permission_classes = [AppUserConnected("calendar")]
+    authentication_classes = (AppUserAuthentication,)
+    permission_classes = (AppUserConnected("calendar"),)
 
     def get(self, request: Request) -> Response:
         return Response(guarded_sync(request.base44))
@@ -42,8 +42,8 @@ def me(request: Request) -> Response:
 
 
 class Escape(ViewSet):
-    authentication_classes: list[Any] = []
-    permission_classes: list[Any] = []
+    authentication_classes: tuple[Any, ...] = ()
+    permission_classes: tuple[Any, ...] = ()
 
     def create(self, request: Request) -> None:
         escape_sync(request.base44, json.loads(request.headers["x-call"]))
@@ -54,8 +54,8 @@ class UserSerializer(Serializer):
 
 
 class Generic(RetrieveAPIView):
-    authentication_classes = [AppUserAuthentication]
-    permission_classes = [AppUserRequired]
+    authentication_classes = (AppUserAuthentication,)
+    permission_classes = (AppUserRequired,)
     serializer_class = UserSerializer
 
     def get_object(self) -> Any:

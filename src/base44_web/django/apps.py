@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -31,9 +32,9 @@ class Base44Config(AppConfig):
         register(check_settings)
         # Only where the project has them: who uses neither pays for neither.
         if apps.is_installed("rest_framework"):
-            from . import rest_framework  # noqa: F401 - Django's caches are told, whoever guards the view
+            import_module("base44_web.django.rest_framework")  # tells Django's caches, whoever guards the view
         if apps.is_installed("drf_spectacular"):
-            from . import spectacular  # noqa: F401 - it finds its extensions as they are imported
+            import_module("base44_web.django.spectacular")  # drf-spectacular finds what was imported
 
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:

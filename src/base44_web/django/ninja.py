@@ -85,7 +85,7 @@ class AppUserAuth(HttpAuthBase):
 
 
 def _is_awaited(request: HttpRequest) -> bool:
-    """Whether an async operation asks. A loop alone does not say so: on the thread of a sync one it is somebody else's."""
+    """Whether an async operation asks. A loop alone does not say so: a sync one's thread can have somebody else's."""
     view: Any = None if request.resolver_match is None else request.resolver_match.func
     return _in_event_loop() and iscoroutinefunction(view)  # pyright: ignore[reportDeprecated]
 

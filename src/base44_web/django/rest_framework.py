@@ -225,5 +225,7 @@ def _set_may_cache_within(request: Request, value: bool) -> None:
     _set_may_cache(request._request, value)
 
 
-# What Django's cache notes on the request of a method that it decorates, as in `request.py` of Django's own.
-Request._cache_update_cache = property(lambda request: _may_cache(request._request), _set_may_cache_within)
+# What Django's cache notes on the request of a method that it decorates, as `request.py` does for Django's own.
+Request._cache_update_cache = property(  # type: ignore[attr-defined]
+    lambda request: _may_cache(request._request), _set_may_cache_within
+)

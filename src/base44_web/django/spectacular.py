@@ -20,7 +20,7 @@ from .._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, MEANINGS, PROBLE
 __all__ = ["AppUserScheme", "guard_responses"]
 
 
-class AppUserScheme(OpenApiAuthenticationExtension):
+class AppUserScheme(OpenApiAuthenticationExtension):  # type: ignore[no-untyped-call]
     """What `AppUserAuthentication` is in OpenAPI; drf-spectacular finds it by itself."""
 
     target_class = "base44_web.django.rest_framework.AppUserAuthentication"

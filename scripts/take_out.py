@@ -119,7 +119,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("H-2", "django/replies.py", '        answered.headers["Vary"] = with_vary(answered.headers.get("Vary"))', "        pass", f"{DJANGO} -k no_cache_gives"),
     ("H-2", "django/rest_framework.py", "Request._cache_update_cache = property(", "_unused = property(", f"{REST} -k no_cache_gives"),
     ("E-11", "django/rest_framework.py", "        if not outcome.about_visitor:", "        if False:", f"{REST} -k compositions"),
-    ("E-11", "django/rest_framework.py", "    is_staff: Final = False", "    is_staff: Final = True", f"{REST} -k compositions"),
+    ("E-11", "django/users.py", "    is_staff: Final = False", "    is_staff: Final = True", f"{REST} -k compositions"),
     ("E-17", "django/rest_framework.py", '        if outcome.code == "no_token":', "        if True:", f"{REST} -k who_is_authenticated"),
     ("H-1", "django/apps.py", '        yield getattr(getattr(view, "cls", None), "permission_classes", None)\n', "", f"{REST} -k checks_at_the_start"),
     ("H-1", "django/apps.py", '        yield getattr(view, "initkwargs", {}).get("permission_classes")\n', "", f"{REST} -k checks_at_the_start"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from base44_web.django.ninja import AppUserAuth
 from tests.adapters.test_django import project
 from tests.apps import ninja as ninja_app
 
+_NUMBERS = itertools.count()
 URLS = {"ROOT_URLCONF": "tests.apps.ninja"}
 
 
@@ -43,7 +45,7 @@ def test_the_guards_table(name: str, subtests: pytest.Subtests, caplog: pytest.L
 
 def api_of(**auth: Any) -> NinjaAPI:
     """An API with an operation for each kind of `auth=`, sync, and awaiting behind `a-`; each says who asks."""
-    api = NinjaAPI(urls_namespace=f"api-{id(auth)}")
+    api = NinjaAPI(urls_namespace=f"api-{next(_NUMBERS)}")
     for name, each in auth.items():
 
         def view(request: Any) -> str:
@@ -135,8 +137,9 @@ def test_an_api_of_a_class_of_ones_own(settings: Settings) -> None:
     def view(request: Any) -> str:
         return "in"
 
+    urls = api.urls
     for debug in (False, True):
-        with project(settings, path("", api.urls), DEBUG=debug) as client:
+        with project(settings, path("", urls), DEBUG=debug) as client:
             assert client.get("/x").status_code == 401
 
 

@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
@@ -24,6 +24,7 @@ from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error
 from .request import ESCAPED, REFUSED, context_of, full_path, seen_context
 
+E = TypeVar("E", bound=Exception)
 logger = logging.getLogger("base44_web")
 
 FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
@@ -41,7 +42,7 @@ def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
 
 def answer(error: BaseException, request: HttpRequest) -> HttpResponse | None:
     """The answer for an error that the app let escape, if it is a guard's, or about this visitor."""
-    refused: tuple[Base44Error, HttpResponse] | None = request.__dict__.get(REFUSED)
+    refused: tuple[Exception, HttpResponse] | None = request.__dict__.get(REFUSED)
     if refused is not None and refused[0] is error:
         return refused[1]
     found = about_visitor(error, _whose(request))
@@ -49,7 +50,7 @@ def answer(error: BaseException, request: HttpRequest) -> HttpResponse | None:
     return None if reply is None else response(reply, request)
 
 
-def answered_with(error: Base44Error, request: HttpRequest, answered: HttpResponse) -> Base44Error:
+def answered_with(error: E, request: HttpRequest, answered: HttpResponse) -> E:
     """A guard's error, for a guard that can only raise: what it is to be answered with is kept for `answer`."""
     request.__dict__[REFUSED] = error, answered
     return error

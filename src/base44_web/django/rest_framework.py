@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
-from typing import Any, Final, NoReturn, Self
+from typing import Any, NoReturn, Self
 
 from django.http import HttpResponse
 
@@ -39,46 +39,11 @@ from .._core.replies.visit import Visit
 from .._core.secret import Secret
 from .._core.values import AppUser
 from ..errors import Base44Error
-from .replies import response, visit_of
+from .replies import answered_with, response, visit_of
 from .request import _may_cache, _set_may_cache, context_of, decisions_of, get_base44
+from .users import RequestUser
 
 __all__ = ["AppUserAuthentication", "AppUserConnected", "AppUserRefused", "AppUserRequired", "RequestUser"]
-
-
-class RequestUser(AppUser):
-    """The app user as `request.user`: with what Django and its packages ask of a user.
-
-    App users are not Django's: whatever their role, they have none of its permissions.
-    """
-
-    __slots__ = ()
-    is_authenticated: Final = True
-    is_active: Final = True
-    is_anonymous: Final = False
-    is_staff: Final = False
-    is_superuser: Final = False
-
-    @classmethod
-    def of(cls, user: AppUser) -> Self:
-        """The same user."""
-        return cls(**{name: getattr(user, name) for name in AppUser.__slots__})
-
-    @property
-    def pk(self) -> str:
-        """The user's ID: by it the framework counts a user's requests."""
-        return self.id
-
-    def get_username(self) -> str:
-        """Their address, or ID."""
-        return self.email or self.id
-
-    __str__ = get_username  # in the browsable API
-
-    def has_perm(self, perm: object, obj: object = None) -> bool:
-        """They have none."""
-        return False
-
-    has_perms = has_module_perms = has_perm
 
 
 class AppUserAuthentication(BaseAuthentication):
@@ -218,7 +183,7 @@ def _refuse(error: Base44Error, request: Request, *given: object, **more: object
     answer = response(reply, request._request)
     request.accepted_renderer = _Answer(refused, answer, usual, is_page=visit.navigation)
     request.accepted_media_type = usual.media_type
-    raise refused
+    raise answered_with(refused, request._request, answer)  # for handlers that know no such error
 
 
 def _set_may_cache_within(request: Request, value: bool) -> None:

@@ -27,8 +27,8 @@ ID, REL, VW, GU, HD, FA, AP = (
 CK, SEC, KEYS, JWKS, KNOWN = (CORE.format(name) for name in ("cookies", "secrets", "keys", "jwks", "identity"))
 CON, REN, STO = (CORE.format(name) for name in ("connections", "renewal", "store"))
 BRI = "tests/bridges/test_requests.py"
-STARLETTE, FASTAPI, FLASK, DJANGO = (
-    f"tests/adapters/test_{name}.py" for name in ("starlette", "fastapi", "flask", "django")
+STARLETTE, FASTAPI, FLASK, DJANGO, REST, NINJA = (
+    f"tests/adapters/test_{name}.py" for name in ("starlette", "fastapi", "flask", "django", "rest_framework", "ninja")
 )
 REFUSED = f"{ID} -k tokens_that_keys_refuse"
 KEY = "return caller.server_url, caller.app_id, caller.data_env, digest"
@@ -121,6 +121,14 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("H-1", "django/replies.py", '("django", "rest_framework", "ninja")', '("django", "rest_framework")', f"{DJANGO} -k in_ninja"),
     ("H-2", 'django/request.py', '    if context is not None and context.was_read:\n        return False\n', '', f"{DJANGO} -k no_cache_gives"),
     ("H-2", "django/replies.py", '        answered.headers["Vary"] = with_vary(answered.headers.get("Vary"))', "        pass", f"{DJANGO} -k no_cache_gives"),
+    ("H-2", "django/rest_framework.py", "Request._cache_update_cache = property(", "_unused = property(", f"{REST} -k no_cache_gives"),
+    ("E-11", "django/rest_framework.py", "        if not outcome.about_visitor:", "        if False:", f"{REST} -k compositions"),
+    ("E-11", "django/users.py", "    is_staff: Final = False", "    is_staff: Final = True", f"{REST} -k compositions"),
+    ("E-17", "django/rest_framework.py", '        if outcome.code == "no_token":', "        if True:", f"{REST} -k who_is_authenticated"),
+    ("H-1", "django/apps.py", '        yield getattr(getattr(view, "cls", None), "permission_classes", None)\n', "", f"{REST} -k checks_at_the_start"),
+    ("H-1", "django/apps.py", '        yield getattr(view, "initkwargs", {}).get("permission_classes")\n', "", f"{REST} -k checks_at_the_start"),
+    ("H-8", "django/ninja.py", "return _in_event_loop() and iscoroutinefunction(view)", "return _in_event_loop()", f"{NINJA} -k has_a_loop"),
+    ("H-8", "django/ninja.py", "await sync_to_async(refusal)(error, request)", "refusal(error, request)", f"{NINJA} -k ask_the_database"),
     ("H-2", "flask/extension.py", "    check_caches(app.view_functions.values())\n", "", f"{FLASK} -k view_cache"),
     ("H-3", "_core/identity/verify.py", "end=end, detached=True)", "end=end)", f"{JWKS} -k hangs_up"),
     ("H-3", '_core/identity/memory.py', '            if outcome.code == "unknown_key":\n                return\n', '', f"{JWKS} -k not_remembered"),

@@ -24,6 +24,7 @@ from starlette.responses import Response
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
 from ._core.guards.startup import CONNECTORS, Needs, check_connectors
+from ._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES, SCHEME_NAME
 from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
@@ -47,11 +48,7 @@ __all__ = [
 ]
 
 
-_SCHEME = {
-    "scheme_name": "Base44AppUser",
-    "bearerFormat": "JWT",
-    "description": "The Base44 app user's JWT.",
-}
+_SCHEME = {"scheme_name": SCHEME_NAME, "bearerFormat": BEARER_FORMAT, "description": DESCRIPTION}
 
 
 class _Client(HTTPBearer):
@@ -203,10 +200,5 @@ def connect_router() -> APIRouter:
     return router
 
 
-_PROBLEM: Final = {"application/problem+json": {"schema": {"type": "object"}}}
-guard_responses: Final[dict[int | str, dict[str, Any]]] = {
-    401: {"description": "Nobody is signed in, or the sign-in is no longer valid.", "content": _PROBLEM},
-    403: {"description": "Not connected: `connect_url` says where to connect.", "content": _PROBLEM},
-    503: {"description": "The platform cannot be asked at the moment.", "content": _PROBLEM},
-}
+guard_responses: Final[dict[int | str, dict[str, Any]]] = RESPONSES
 """What guards answer, for OpenAPI: `@app.get("/calendar", responses=guard_responses)`. A dependency cannot add it."""

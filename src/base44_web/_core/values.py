@@ -156,7 +156,6 @@ class UnverifiedClaims(Mapping[str, Any]):
         return f"<UnverifiedClaims {', '.join(sorted(self._claims))}>"
 
 
-@final
 class AppUser:
     """The signed-in app user: as the platform itself answered for this token (`GET …/entities/User/me`), or, with
     `verification="keys"`, as the verified token says. Immutable; frameworks cannot read one from a request, nor return
@@ -213,7 +212,7 @@ class AppUser:
         return f"<AppUser id={self.id!r} email={self.email!r} app_id={self.app_id!r}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _user_again, ({name: getattr(self, name) for name in self.__slots__},)
+        return _user_again, (type(self), {name: getattr(self, name) for name in AppUser.__slots__})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
@@ -238,8 +237,8 @@ class AppUser:
         )
 
 
-def _user_again(values: dict[str, Any]) -> AppUser:
-    return AppUser(**values)
+def _user_again(cls: type[AppUser], values: dict[str, Any]) -> AppUser:
+    return cls(**values)
 
 
 def not_for_pydantic(cls: type, guard: str) -> TypeError:

@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from . import demo, emulator
+from . import demo, emulator, types
 from .shared import CannotRun
 
-_COMMANDS = {"demo": demo, "emulator": emulator}
+_COMMANDS = {"demo": demo, "emulator": emulator, "types": types}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

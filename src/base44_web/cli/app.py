@@ -96,7 +96,9 @@ def _table(pyproject: Path) -> Mapping[str, Any]:
             raise CannotRun(f"[tool.base44-web] of {pyproject} has {key!r}; known are {', '.join(_KEYS)}")
         if not isinstance(value, _KEYS[key]):
             raise CannotRun(f"{key} in [tool.base44-web] of {pyproject} is of the wrong type")
-    paths = {key: str(pyproject.parent / table[key]) for key in ("project", "out", "available") if key in table}
+    paths: dict[str, Any] = {
+        key: str(pyproject.parent / table[key]) for key in ("project", "out", "available") if key in table
+    }
     return {**table, **paths}
 
 

@@ -69,16 +69,14 @@ def look(generated: Path, root: Path) -> list[Sighting]:
 def _ask(checker: str, program: str, canary: Path, root: Path) -> Sighting:
     options, read = _CHECKERS[checker]
     command = [program, *options, os.path.relpath(canary, root)]
-    environment = {
-        **os.environ,
-        "PATH": _path(),
-        **({"VIRTUAL_ENV": sys.prefix} if sys.prefix != sys.base_prefix else {}),
-    }
     try:
-        done = subprocess.run(  # noqa: S603 - a program of the environment, no input of others
-            command, cwd=root, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-        )
-        lines = read(done.stdout)
+        lines, output = _lines(command, read, root)
+        if checker == "pyrefly" and lines == {_NOT_SEEN, _CHECKED} and (root / "pyproject.toml").is_file():
+            # Given a file's name, and an environment that is outside of the project, it does not look in the project.
+            config = "-c pyproject.toml"
+            lines, output = _lines([*command, *config.split()], read, root)
+            if lines == {_CHECKED}:
+                return Sighting(checker, ok=True, words=f"sees it; if you give it the names of files, add {config}")
     except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
         return Sighting(checker, ok=False, words="could not be asked")
     if lines == {_CHECKED}:
@@ -86,13 +84,21 @@ def _ask(checker: str, program: str, canary: Path, root: Path) -> Sighting:
     if lines == {_NOT_SEEN, _CHECKED}:
         return Sighting(checker, ok=False, words=f"does not see it, started in {root}: see docs/typing.md")
     if not lines:
-        return Sighting(
-            checker, ok=False, words="checks nothing here: is base44_web in its environment, this file in its settings?"
-        )
-    return Sighting(checker, ok=False, words=f"cannot read base44_web: {_first_line(done.stdout)}")
+        return Sighting(checker, ok=False, words="checks nothing here: is base44_web in the environment that it looks at?")
+    return Sighting(checker, ok=False, words=f"cannot read base44_web: {_first_error(output)}")
 
 
-def _first_line(output: str) -> str:
+def _lines(command: list[str], read: Callable[[str], set[int]], root: Path) -> tuple[set[int], str]:
+    environment = {**os.environ, "PATH": _path()}
+    if sys.prefix != sys.base_prefix:
+        environment["VIRTUAL_ENV"] = sys.prefix
+    done = subprocess.run(  # noqa: S603 - a program of the environment, no input of others
+        command, cwd=root, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    return read(done.stdout), done.stdout
+
+
+def _first_error(output: str) -> str:
     return next((line.strip() for line in output.splitlines() if "error" in line), "it says nothing")
 
 

@@ -101,7 +101,9 @@ def ty(started: Started) -> Found:
 def pyrefly(started: Started) -> Found:
     files = [started.path] if started.path.endswith(".py") else []  # else it is as its owners start it
     interpreter = f"--python-interpreter-path={started.python}"
-    found: list[Any] = json.loads(started.run("pyrefly", "check", "--output-format=json", interpreter, *files))["errors"]
+    found: list[Any] = json.loads(started.run("pyrefly", "check", "--output-format=json", interpreter, *files))[
+        "errors"
+    ]
     return {(Path(each["path"]).name, each["line"]) for each in found if each["severity"] == "error"}
 
 

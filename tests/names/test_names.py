@@ -5,18 +5,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-for checker in ("mypy", "pyright", "pyrefly"):
-    pytest.importorskip(checker)
 
 from base44_web.cli.canary import look
 from base44_web.cli.generate import Known, render
 
 from .checkers import CHECKERS, SETTINGS, Found, Started, make_environment, mypy, packages_of, pyrefly, pyright
+
+for each in ("mypy", "pyright", "pyrefly"):
+    pytest.importorskip(each)
 
 USES = Path(__file__).parent / "uses.py"
 KNOWN = Known(["slack", "snowflake"], ["calendar"], {"snowflake": {"subdomain": True, "warehouse": False}})
@@ -83,9 +82,7 @@ def test_each_wrong_line_and_no_other(
     ],
     ids=["nothing", "one", "odd names", "open", "many"],
 )
-def test_the_generated_file_itself(
-    known: Known, project: Path, outside: Path, subtests: pytest.Subtests
-) -> None:
+def test_the_generated_file_itself(known: Known, project: Path, outside: Path, subtests: pytest.Subtests) -> None:
     text = render(known)
     (project / "base44_web_types.py").write_text(text)
     for checker in CHECKERS:
@@ -122,7 +119,9 @@ def test_without_py_typed_mypy_checks_nothing(project: Path, outside: Path, subt
     put(project, "flat")
     packages = packages_of(outside.parent.parent)
     started = Started(project, outside)
-    calls = {line for line in expected("always wrong") if "get_connection" in USES.read_text().splitlines()[line[1] - 1]}
+    calls = {
+        line for line in expected("always wrong") if "get_connection" in USES.read_text().splitlines()[line[1] - 1]
+    }
     assert calls
     assert calls <= mypy(started)
     with subtests.test("py.typed taken out"):

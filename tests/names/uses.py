@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, assert_type
 
+from fastapi import FastAPI
+
 from base44_web import (
     AppUserConnector,
     AsyncBase44,
@@ -25,7 +27,6 @@ from base44_web.flask import current_base44
 from base44_web.flask import request as flask_request
 from base44_web.starlette import Request, WebSocket
 from base44_web.starlette import app_user_connected as starlette_connected
-from fastapi import FastAPI
 
 if TYPE_CHECKING:
     from base44_web_types import IntegrationType as ImportedType

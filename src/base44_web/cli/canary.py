@@ -84,7 +84,9 @@ def _ask(checker: str, program: str, canary: Path, root: Path) -> Sighting:
     if lines == {_NOT_SEEN, _CHECKED}:
         return Sighting(checker, ok=False, words=f"does not see it, started in {root}: see docs/typing.md")
     if not lines:
-        return Sighting(checker, ok=False, words="checks nothing here: is base44_web in the environment that it looks at?")
+        return Sighting(
+            checker, ok=False, words="checks nothing here: is base44_web in the environment that it looks at?"
+        )
     return Sighting(checker, ok=False, words=f"cannot read base44_web: {_first_error(output)}")
 
 

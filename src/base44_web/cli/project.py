@@ -72,7 +72,7 @@ def read_json5(path: Path) -> Any:
     text = path.read_bytes().decode(errors="replace")
     try:
         return json.loads(text)  # what the tool itself writes: no library needed
-    except ValueError:
+    except (ValueError, RecursionError):
         json5 = need("json5", "types")
     try:
         return json5.loads(text)
@@ -114,11 +114,10 @@ def _connectors(folder: Path) -> tuple[str, ...]:
         return ()
     if not folder.is_dir():
         raise CannotRun(f"connectorsDir must be a folder, and {folder} is none")
+    files = [path for path in sorted(folder.iterdir()) if path.suffix in (".json", ".jsonc") and path.name[0] != "."]
+    kinds = {path: _connector(path) for path in files if path.is_file()}  # what is broken is said before what is double
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix not in (".json", ".jsonc") or path.name.startswith(".") or not path.is_file():
-            continue
-        kind = _connector(path)
+    for path, kind in kinds.items():
         if kind in found:
             raise CannotRun(
                 f'Duplicate connector type "{kind}": {found[kind]} and {path}. Remove one: there is one file a type.'

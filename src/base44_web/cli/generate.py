@@ -86,7 +86,7 @@ def _alias(name: str, values: Sequence[str], others: Sequence[str]) -> str:
     if not values:
         return f"{name}: TypeAlias = str"
     if len(values) == 1:
-        return f"{name}: TypeAlias = {' | '.join([f'Literal["{values[0]}"]', *others])}"
+        return f"{name}: TypeAlias = " + " | ".join([f'Literal["{values[0]}"]', *others])
     indent = "    " if others else ""
     lines = "".join(f'{indent}    "{value}",\n' for value in sorted(values))
     literal = f"{indent}Literal[\n{lines}{indent}]"

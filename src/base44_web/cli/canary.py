@@ -77,7 +77,7 @@ def _ask(checker: str, program: str, canary: Path, root: Path) -> Sighting:
             lines, output = _lines([*command, *config.split()], read, root)
             if lines == {_CHECKED}:
                 return Sighting(checker, ok=True, words=f"sees it; if you give it the names of files, add {config}")
-    except (OSError, ValueError, KeyError, subprocess.TimeoutExpired):
+    except (OSError, ValueError, KeyError, TypeError, subprocess.TimeoutExpired):
         return Sighting(checker, ok=False, words="could not be asked")
     if lines == {_CHECKED}:
         return Sighting(checker, ok=True, words="sees it")

@@ -42,7 +42,9 @@ def make_environment(folder: Path) -> Path:
     source = Path(base44_web.__file__).parent.parent
     for name in ("base44_web", "base44_web_types"):
         shutil.copytree(source / name, packages / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (packages / "shared.pth").write_text(sysconfig.get_path("purelib"))
+    for other in Path(sysconfig.get_path("purelib")).iterdir():
+        if not other.name.startswith("base44_web") and other.suffix != ".pth":
+            (packages / other.name).symlink_to(other)
     return folder / "bin" / "python"
 
 

@@ -24,6 +24,7 @@ from starlette.responses import Response
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
 from ._core.guards.startup import CONNECTORS, Needs, check_connectors
+from ._core.names import AppUserConnector
 from ._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES, SCHEME_NAME
 from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
@@ -186,7 +187,7 @@ class AppUserConnection(_GuardParameter):
 
     _example = '"calendar"'
 
-    def __init__(self, connector: str, *, fresh: bool = False) -> None:
+    def __init__(self, connector: AppUserConnector, *, fresh: bool = False) -> None:
         super().__init__(_Admission(Needs(check_connectors((connector,), "AppUserConnection"), fresh)))
 
 

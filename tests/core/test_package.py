@@ -23,6 +23,7 @@ class NoContext(ssl.SSLContext):
 socket.socket, ssl.SSLContext = NoSocket, NoContext
 threading.Thread.start = refuse
 import {module}
+assert "base44_web_types" not in sys.modules  # for type checkers alone
 loaded = {{name.partition(".")[0] for name in sys.modules}}
 unwanted = loaded & set({unwanted!r})
 assert not unwanted, unwanted

@@ -448,12 +448,14 @@ def test_the_generated_names(
     monkeypatch.setattr(sys, "executable", str(programs / "python"))
     monkeypatch.setenv("PATH", "/nowhere")
     assert doctor(capsys, **GOOD)[1] == []  # nobody generates them
-    assert main(["types"]) == 0
+    with environment(**GOOD):
+        assert main(["types"]) == 0
     capsys.readouterr()
     assert doctor(capsys, **GOOD)[1] == []
     (connectors / "notion.json").write_text('{"type": "notion"}')
     assert doctor(capsys, **GOOD)[1] == ["W015"]
-    assert main(["types"]) == 0
+    with environment(**GOOD):
+        assert main(["types"]) == 0
     capsys.readouterr()
     (programs / "mypy").write_text("#!/bin/sh\n")
     (programs / "mypy").chmod(0o755)

@@ -31,7 +31,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--available",
         metavar="FILE",
-        help="what `base44 connectors list-available --json` printed (- for standard input)",
+        help="the JSON that `base44 connectors list-available` prints (- for standard input)",
     )
 
 

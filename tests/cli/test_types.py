@@ -140,7 +140,7 @@ def test_where_it_goes(app: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with subtests.test("a project elsewhere"):
         put(tmp_path, {"other/manage.py": ""})
         monkeypatch.chdir(tmp_path / "other")
-        assert main(["types"]) == 1
+        assert main(["types"]) == 2
         assert main(["types", "--project", "../app"]) == 0
         assert written() == {f"other/{NAME}"}
     with subtests.test("pyproject.toml, whose paths begin where it is; the command line wins"):
@@ -246,7 +246,7 @@ def test_what_is_refused(
             monkeypatch.chdir(app)
             before = {name: (app / name).read_text() if (app / name).exists() else None for name in files}
             put(app, files)
-            assert main(["types", *words]) == 1
+            assert main(["types", *words]) == 2
             error = capsys.readouterr().err
             assert error.startswith("base44-web: ")
             assert all(each in error for each in told), error
@@ -266,13 +266,13 @@ def test_available_from_standard_input(app: Path, monkeypatch: pytest.MonkeyPatc
     assert main(["types", "--available", "-"]) == 0
     assert "SnowflakeConfig" in (app / NAME).read_text()
     monkeypatch.setattr("sys.stdin", io.StringIO("Error: not signed in"))
-    assert main(["types", "--available", "-"]) == 1
+    assert main(["types", "--available", "-"]) == 2
 
 
 def test_json5_is_an_extra(app: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """What the tool writes itself is plain JSON, and needs nothing; for the rest the message says what to install."""
     monkeypatch.setitem(sys.modules, "json5", None)
-    assert main(["types"]) == 1
+    assert main(["types"]) == 2
     assert "pip install 'base44-web[types]'" in capsys.readouterr().err
     put(app, {"base44/.app.jsonc": '{"id": "a1"}', "base44/connectors/slack.jsonc": '{"type": "slack"}'})
     assert main(["types"]) == 0

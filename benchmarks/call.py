@@ -25,7 +25,7 @@ from typing import Any, Final
 
 import jwt
 from common import Worker, free_port, obey, reference_client, serving
-from report import Report, parser, progress, ratio
+from report import Report, numbers, parser, progress, ratio
 
 from base44_web import AsyncBase44, ConnectorID, Settings
 from base44_web._core.engine.context import Context
@@ -177,14 +177,14 @@ def ask_blocking(call: Callable[[int], None]) -> None:
 
             list(threads.map(one, range(callers)))
 
-        def measured(order: Any) -> float:
+        def measured(callers: int, times: int) -> float:
             call(NOBODY)
-            calls(order["callers"], 1)
+            calls(callers, 1)
             began = time.process_time()
-            calls(order["callers"], order["times"])
-            return (time.process_time() - began) / (order["callers"] * order["times"]) * 1e6
+            calls(callers, times)
+            return (time.process_time() - began) / (callers * times) * 1e6
 
-        obey(measured)
+        obey(lambda order: measured(**order))
 
 
 def ask_awaiting(name: str) -> None:
@@ -248,19 +248,18 @@ def main() -> int:
     arguments = parser(__doc__)
     arguments.add_argument("--calls", type=int, default=2000)
     arguments.add_argument("--rounds", type=int, default=5)
-    arguments.add_argument("--callers", type=lambda text: [int(each) for each in text.split(",")], default="1,20,100,200")
-    arguments.add_argument("--clients", type=lambda text: text.split("; "), default=list(CLIENTS))
+    arguments.add_argument("--callers", type=numbers, default="1,20,100,200")
+    arguments.add_argument("--client", action="append", choices=CLIENTS, help="only this one; can be given again")
     options = arguments.parse_args()
     report = Report(options.json)
     port = free_port()
-    environment = {
-        "BENCHMARK_URL": f"http://127.0.0.1:{port}",
-        "BENCHMARK_TOKEN": jwt.encode({"sub": "ada", "exp": int(time.time()) + 7200}, "a key of nobody but the benchmark"),
-    }
+    claims = {"sub": "ada", "exp": int(time.time()) + 7200}
+    token = jwt.encode(claims, "a key of the benchmark, and of nobody else")
+    environment = {"BENCHMARK_URL": f"http://127.0.0.1:{port}", "BENCHMARK_TOKEN": token}
     found: dict[tuple[str, int], list[float]] = {}
     with serving([sys.executable, "call.py", "answer", str(port)], {}, port), ExitStack() as stack:
         workers: dict[str, Worker] = {}
-        for name in options.clients:
+        for name in options.client or CLIENTS:
             reason = left_out(name)
             if reason is not None:
                 report.note(reason)

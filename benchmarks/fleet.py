@@ -16,8 +16,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from common import RedisServer, Worker, ask_all, environment_of, redis_server, signed_in, working
-from report import Report, parser, percentile, progress
+from common import RedisServer, Worker, ask_all, environment_of, redis_server, working
+from report import Report, numbers, parser, percentile, progress
 
 from base44_web._core.connections.store import _LOCK
 from base44_web.testing import Emulator, Fault
@@ -46,6 +46,7 @@ class Fleet:
 
     def at_once(self, servers: int, callers: int, connector: str) -> list[Request]:
         """So many requests to each of so many servers, at the same moment."""
+        ask_all(self.workers[:servers], ["settle"])
         found = ask_all(self.workers[:servers], ["at_once", time.monotonic() + 0.3, callers, connector])
         return [tuple(each) for requests in found for each in requests]
 
@@ -85,12 +86,14 @@ def latencies(report: Report, fleet: Fleet, options: Any, redis: RedisServer) ->
         for servers in options.processes:
             progress(f"hits, {servers} servers")
             for way in ("hits", "blocking_hits"):
-                # Kept for so long that no other request falls in between.
+                ask_all(fleet.workers[:servers], ["settle"])
+                fleet.calls()
                 found = ask_all(fleet.workers[:servers], [way, time.monotonic() + 0.3, options.hits, "hit", GET])
                 kind = "awaited" if way == "hits" else "blocking"
                 names = (f"{kind}, p50", f"a GET, {kind}, p50", f"{kind}, p99", f"a GET, {kind}, p99")
                 for name, values in zip(names, zip(*found, strict=True), strict=True):
                     report.tell(name, statistics.median(values) * 1e6, "µs", column=str(servers))
+                report.tell(f"{kind}: calls to the platform meanwhile", fleet.calls(), "", column=str(servers))
                 quotient = statistics.median(each[0] / each[1] for each in found)
                 budget = 1.5 if servers == 1 else None
                 report.tell(f"{kind} / a GET, p50", quotient, "×", column=str(servers), at_most=budget)
@@ -136,7 +139,7 @@ def leader_killed(report: Report, fleet: Fleet) -> None:
     connector = "leader"
     fleet.connect(connector)
     fleet.emulator.fault(Fault(delay=20), path=f"*/{connector}/token")
-    leader, other = fleet.workers[-1], fleet.workers[0]
+    leader, other = fleet.workers[-1], fleet.workers[0]  # the last does nothing else
     fleet.calls()
     leader.tell(["at_once", time.monotonic(), 1, connector])
     while not fleet.emulator.requests:
@@ -151,7 +154,7 @@ def leader_killed(report: Report, fleet: Fleet) -> None:
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--processes", type=lambda text: [int(each) for each in text.split(",")], default="1,2,4,8")
+    arguments.add_argument("--processes", type=numbers, default="1,2,4,8")
     arguments.add_argument("--callers", type=int, default=200)
     arguments.add_argument("--hits", type=int, default=500)
     arguments.add_argument("--seconds", type=float, default=2.0, help="between two failures of the Redis")
@@ -178,20 +181,19 @@ def main() -> int:
 
         report.table(f"Calls to the platform as {options.callers} requests come to each of so many servers at once")
         with working(most, ["fleet_worker.py"], {**usual, "BASE44_CONNECTION_TTL": "30"}) as workers:
-            fleet = ready(workers)
-            cold_starts(report, fleet, options, "without")
+            cold_starts(report, ready(workers), options, "without")
         with working(SEVERAL, ["fleet_worker.py"], {**usual, "BASE44_CONNECTION_TTL": "0"}) as workers:
             progress("load, without a Redis")
             requests, _ = under_load(ready(workers), options.seconds)
             took = statistics.median(each[1] for found in requests for each in found)
         more = {"BASE44_CONNECTION_STORE": redis.url, "BASE44_SECRET": SECRET, "BASE44_CONNECTION_TTL": "300"}
-        with working(most, ["fleet_worker.py"], {**usual, **more}) as workers:
+        with working(most + 1, ["fleet_worker.py"], {**usual, **more}) as workers:
             fleet = ready(workers)
             cold_starts(report, fleet, options, "with a Redis")
             report.table("Microseconds of a hit in the Redis, as so many servers ask at once")
             latencies(report, fleet, options, redis)
             report.table("As things fail")
-            not_connected(report, fleet, most)
+            not_connected(report, fleet, max(options.processes))
             leader_killed(report, fleet)
             redis_fails(report, fleet, redis, took, options.seconds)
     return report.end()

@@ -60,7 +60,7 @@ def main() -> int:
     arguments.add_argument("--record", type=int, default=20_000)
     options = arguments.parse_args()
     settings = Settings(app_id="app", service_token="service", app_user_connectors={"calendar": "c"}).complete()
-    engine = Engine(settings, Platform(options.record))  # type: ignore[arg-type]
+    engine = Engine(settings, Platform(options.record))
     expires = int(time.time()) + 3600
     tokens = [f"{encoded({'alg': 'none'})}.{encoded({'sub': f'u{n}', 'exp': expires})}.x" for n in range(options.users)]
     process, chance = psutil.Process(), random.Random(44)

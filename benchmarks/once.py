@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from common import Worker, ask_all, environment_of, redis_server, signed_in, working
-from report import Report, parser, progress
+from report import Report, numbers, parser, progress
 
 from base44_web.testing import Emulator, Fault
 
@@ -37,7 +37,7 @@ def at_once(workers: Sequence[Worker], requests: int, connector: str) -> None:
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--requests", type=lambda text: [int(each) for each in text.split(",")], default="1,10,100,1000")
+    arguments.add_argument("--requests", type=numbers, default="1,10,100,1000")
     arguments.add_argument("--processes", type=int, default=4)
     options = arguments.parse_args()
     report = Report(options.json)
@@ -46,7 +46,7 @@ def main() -> int:
         usual = environment_of(emulator, platform.url)
         emulator.fault(Fault(delay=ANSWERS_AFTER), times=None)
         several = f"{options.processes} processes"
-        fleets = {"1 process": (1, {}), several: (options.processes, {})}
+        fleets: dict[str, tuple[int, dict[str, str]]] = {"1 process": (1, {}), several: (options.processes, {})}
         if redis is not None:
             more = {"BASE44_CONNECTION_STORE": redis.url, "BASE44_SECRET": SECRET}
             fleets[f"{several} and a Redis"] = (options.processes, more)

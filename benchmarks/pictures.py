@@ -19,24 +19,26 @@ from typing import Any, Final
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullFormatter
-from report import Table, number
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from report import Table, number, tables_of
 
 mpl.use("svg")
 INK, PAPER, GRID = "#1f2329", "#fffffe", "#d0d7df"
-# Blue, orange, green and grey that differ for the colour-blind too (Okabe and Ito's, darker); in the dark, lighter ones.
+# Blue, orange, green and grey that differ for the colour-blind too; in the dark, lighter ones.
 BLUE, ORANGE, GREEN, GREY = "#0069a8", "#b85000", "#007a5a", "#6a7079"
 DARK: Final = {
     INK: "#e6edf3", PAPER: "#0d1117", GRID: "#30363d", BLUE: "#58b4f0", ORANGE: "#f0984f", GREEN: "#3fc79a",
     GREY: "#9aa3ad",
 }  # fmt: skip
-STYLE: Final = {
+STYLE: Final[dict[Any, Any]] = {
     "svg.fonttype": "none", "svg.hashsalt": "base44-web", "font.family": "sans-serif", "font.size": 11,
     "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": GREY, "xtick.color": INK, "ytick.color": INK,
     "axes.facecolor": PAPER, "figure.facecolor": PAPER, "savefig.facecolor": PAPER, "grid.color": GRID,
     "axes.spines.top": False, "axes.spines.right": False, "axes.axisbelow": True, "axes.titlelocation": "left",
     "axes.titlesize": 12, "axes.titleweight": "bold", "legend.frameon": False, "lines.linewidth": 2,
 }  # fmt: skip
+NUMBERS: Final = FuncFormatter(lambda value, _: number(value))
 Results = Mapping[str, list[Table]]
 
 
@@ -55,7 +57,7 @@ def call(results: Results) -> Figure:
         axes.plot(columns, values, color=colour, linestyle=line, marker=marker, markerfacecolor=filled)
         ends.append((values[-1] or 0.0, row, colour))
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.yaxis.set_major_formatter(NUMBERS)
     axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_yticks([each for each in (50, 100, 200, 500, 1000, 2000, 5000) if _within(each, [end[0] for end in ends])])
     axes.grid(axis="y")
@@ -82,6 +84,7 @@ def guarded(results: Results) -> Figure:
     axes.invert_yaxis()
     axes.grid(axis="x")
     axes.margins(x=0.1)
+    axes.xaxis.set_major_formatter(NUMBERS)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("processor's time for a request (µs)")
     axes.set_title("A guarded view, 32 users at once", loc="left")
@@ -101,7 +104,7 @@ def fleet(results: Results) -> Figure:
         axes.bar_label(drawn, labels=[number(value) for value in values], padding=2, color=INK)
     axes.set_xticks(range(len(servers)), servers)
     axes.tick_params(axis="x", length=0)
-    axes.yaxis.get_major_locator().set_params(integer=True)
+    axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     axes.grid(axis="y")
     axes.set_xlabel("servers")
     axes.set_ylabel("calls to the platform")
@@ -128,7 +131,7 @@ def draw(results: Results, folder: Path) -> list[Path]:
 
 
 def _canvas(width: float, height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height), layout=ConstrainedLayoutEngine(w_pad=0.15, h_pad=0.15))
     return figure, figure.subplots()
 
 
@@ -138,12 +141,12 @@ def _within(tick: float, values: list[float]) -> bool:
 
 def _name_lines(axes: Axes, at: int, ends: list[tuple[float, str, str]]) -> None:
     """Names at the lines' ends, moved apart where they would cover one another."""
-    step, place = 1.13, 0.0
+    step, place = 1.15, 0.0
     for value, name, colour in sorted(ends):
         place = max(value, place * step)
-        axes.annotate(name, (at, value), (at + 0.12, place), color=colour, va="center", fontsize=10, annotation_clip=False)
+        axes.text(at + 0.12, place, name, color=colour, va="center", fontsize=10)
     longest = max(len(name) for _, name, _ in ends)
-    axes.set_xlim(-0.2, at + 0.12 + longest * 0.042 * (at + 1))
+    axes.set_xlim(-0.2, at + 0.12 + longest * 0.028 * (at + 1))
 
 
 def _both_schemes(svg: str) -> str:
@@ -156,11 +159,6 @@ def _both_schemes(svg: str) -> str:
     style = f"<style>@media (prefers-color-scheme: dark) {{ {' '.join(rules)} }}</style>"
     svg = re.sub(r"\n[ \t]*(?=\n)|[ \t]+(?=\n)", "", svg)
     return re.sub(r"(<svg[^>]*>)", lambda found: f"{found[1]}\n {style}", svg, count=1)
-
-
-def tables_of(results: Mapping[str, Any]) -> Results:
-    """The tables in what `run.py` wrote."""
-    return {name: [Table.from_json(each) for each in found["tables"]] for name, found in results["benchmarks"].items()}
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import argparse
 import json
 import statistics
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,11 @@ class Report:
         return int(bool(broken))
 
 
+def tables_of(results: Mapping[str, Any]) -> dict[str, list[Table]]:
+    """The tables in what `run.py` wrote."""
+    return {name: [Table.from_json(each) for each in found["tables"]] for name, found in results["benchmarks"].items()}
+
+
 def parser(text: str | None) -> argparse.ArgumentParser:
     """The options that each benchmark has; `text` is its docstring."""
     found = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -114,11 +119,16 @@ def parser(text: str | None) -> argparse.ArgumentParser:
     return found
 
 
+def numbers(text: str) -> list[int]:
+    """An option such as `1,20,100`."""
+    return [int(each) for each in text.split(",")]
+
+
 def number(value: float) -> str:
     """A figure as people read it: three digits that count, thousands apart."""
-    if value == int(value) or abs(value) >= 100:
+    if value == int(value) or abs(value) >= 99.95:
         return f"{value:,.0f}"
-    return f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
 
 
 def ratio(these: Iterable[float], those: Iterable[float]) -> float:
@@ -135,7 +145,9 @@ def as_text(grid: Sequence[Sequence[str]]) -> str:
     """A grid as lines of text."""
     widths = [max(len(row[column]) for row in grid) for column in range(len(grid[0]))]
     lines = (
-        "  ".join(cell.rjust(width) if at else cell.ljust(width) for at, (cell, width) in enumerate(zip(row, widths)))
+        "  ".join(
+            [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        )
         for row in grid
     )
     return "\n".join(line.rstrip() for line in lines)

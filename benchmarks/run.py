@@ -19,12 +19,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from report import as_markdown
+from report import as_markdown, tables_of
 
 HERE: Final = Path(__file__).parent
 DOCS: Final = HERE.parent / "docs"
@@ -44,13 +46,19 @@ LIBRARIES: Final = (
     "base44-web", "httpx2", "httpx", "aiohttp", "redis", "starlette", "fastapi", "flask", "django", "uvicorn", "uvloop",
     "gunicorn", "cryptography", "pyjwt",
 )  # fmt: skip
+ALTERNATIVES: Final = {  # for who does not see them; the figures are in the tables beside them
+    "call": "Lines: the processor's time of one call for a token, for each client, from 1 to 200 callers at once",
+    "guarded": "Bars: the processor's time of a request to a guarded view, for each framework and each way to guard it",
+    "fleet": "Bars: calls to the platform by the number of servers, with a connection_store and without",
+}
+PROGRAMS: Final = ("node", "redis-server")
 _SECTION: Final = re.compile(r"(<!-- benchmarks: begin[^>]*-->\n).*?(<!-- benchmarks: end -->)", re.DOTALL)
 
 
 def machine() -> dict[str, Any]:
     """What all this ran on."""
     libraries = {name: found for name in LIBRARIES if (found := _version(name)) is not None}
-    programs = {name: _said(name, "--version") for name in ("node", "redis-server")}
+    programs = {name: _said(name, "--version") for name in PROGRAMS}
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -99,13 +107,14 @@ def run(name: str, *, quick: bool) -> tuple[dict[str, Any] | None, bool]:
 
 def sections(results: dict[str, Any]) -> str:
     """The tables as Markdown, for the docs."""
-    from pictures import tables_of
-
     found, tables = results["machine"], tables_of(results)
-    about = f"{found['processor']}, {found['cores']} cores, {found['python']}"
-    libraries = ", ".join(f"{name} {number}" for name, number in found["libraries"].items())
-    parts = [f"Measured on {about}.\n\nWith {libraries}.\n".replace(", uvicorn", ",\nuvicorn")]
+    programs = {name: found[name] for name in PROGRAMS if name in found}
+    versions = ", ".join(f"{name} {said}" for name, said in {**programs, **found["libraries"]}.items())
+    about = f"On {found['processor']}, {found['cores']} cores, {found['system']}, {found['python']}; {versions}."
+    parts = [textwrap.fill(about, 118, break_on_hyphens=False) + "\n"]
     for name, entry in results["benchmarks"].items():
+        if (DOCS / "pictures" / f"{name}.svg").exists():
+            parts.append(f"![{ALTERNATIVES[name]}](pictures/{name}.svg)\n")
         for table in tables[name]:
             parts.append(f"**{table.title}** (`python benchmarks/{name}.py`, {entry['date']})\n")
             parts.append(as_markdown(table.grid()) + "\n")
@@ -130,8 +139,9 @@ def main() -> int:
     folder.mkdir(parents=True, exist_ok=True)
     path, here = folder / "results.json", machine()
     before = json.loads(path.read_text()) if path.exists() else {}
-    # Of another machine, or other versions, nothing stays.
-    found: dict[str, Any] = before["benchmarks"] if before.get("machine") == here else {}
+    # Of another machine, other versions or other counts nothing stays.
+    is_alike = before.get("machine") == here and before.get("quick") == options.quick
+    found: dict[str, Any] = before["benchmarks"] if is_alike else {}
     failed: list[str] = []
     for name in names:
         print(f"--- {name}", flush=True)
@@ -140,14 +150,15 @@ def main() -> int:
             found[name] = entry
         if not is_well:
             failed.append(name)
-    results = {"machine": here, "benchmarks": {name: found[name] for name in BENCHMARKS if name in found}}
+    in_order = {name: found[name] for name in BENCHMARKS if name in found}
+    results = {"machine": here, "quick": options.quick, "benchmarks": in_order}
     path.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     print(f"All figures are in {path}")
-    try:
-        from pictures import draw, tables_of
-    except ImportError:
-        print('No pictures: "pip install matplotlib"')
+    if find_spec("matplotlib") is None:
+        print("No pictures: pip install matplotlib")
     else:
+        from pictures import draw
+
         for picture in draw(tables_of(results), folder):
             print(f"A picture is in {picture}")
     if options.docs:

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from common import redis_server
-from report import Report, parser, progress
+from report import Report, numbers, parser, progress
 
 from base44_web import Base44, Settings
 from base44_web._core.connections.fetch import Wanted
@@ -63,7 +63,7 @@ def commands(client: Any, do: Callable[[], None]) -> tuple[int, int]:
 
 def main() -> int:
     arguments = parser(__doc__)
-    arguments.add_argument("--users", type=lambda text: [int(each) for each in text.split(",")], default="1000,10000")
+    arguments.add_argument("--users", type=numbers, default="1000,10000")
     options = arguments.parse_args()
     report = Report(options.json)
     with Emulator() as emulator, redis_server() as server:

@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,6 +23,7 @@ import psutil
 from base44_web.testing import CALENDAR_ID, Emulator
 
 HERE: Final = Path(__file__).parent
+WITHOUT_REDIS: Final = "Without a Redis: redis-server, or the packages redis and cryptography, are not installed."
 PATIENCE: Final = 20.0  # seconds for a process to start or end
 
 
@@ -232,8 +234,8 @@ class RedisServer:
 
 @contextmanager
 def redis_server() -> Iterator[RedisServer | None]:
-    """A Redis, until the block ends; `None` where none is installed."""
-    if shutil.which("redis-server") is None:
+    """A Redis, until the block ends; `None` where it, or what our side of it needs, is not installed."""
+    if shutil.which("redis-server") is None or None in (find_spec("redis"), find_spec("cryptography")):
         yield None
         return
     server = RedisServer()

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from common import RedisServer, Worker, ask_all, environment_of, redis_server, working
+from common import WITHOUT_REDIS, RedisServer, Worker, ask_all, environment_of, redis_server, working
 from report import Report, numbers, parser, percentile, progress
 
 from base44_web._core.connections.store import _LOCK
@@ -162,7 +162,7 @@ def main() -> int:
     report, most = Report(options.json), max(*options.processes, SEVERAL)
     with Emulator.demo() as emulator, emulator.serve() as platform, redis_server() as redis:
         if redis is None:
-            report.note("Without the fleet: redis-server is not installed.")
+            report.note(WITHOUT_REDIS)
             return report.end()
         users = [emulator.add_user(f"user{number}@test.example") for number in range(USERS)]
         tokens = " ".join(emulator.sign_in(user) for user in users)

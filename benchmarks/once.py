@@ -14,7 +14,7 @@ import time
 from collections.abc import Sequence
 from typing import Final
 
-from common import Worker, ask_all, environment_of, redis_server, signed_in, working
+from common import WITHOUT_REDIS, Worker, ask_all, environment_of, redis_server, signed_in, working
 from report import Report, numbers, parser, progress
 
 from base44_web.testing import Emulator, Fault
@@ -51,7 +51,7 @@ def main() -> int:
             more = {"BASE44_CONNECTION_STORE": redis.url, "BASE44_SECRET": SECRET}
             fleets[f"{several} and a Redis"] = (options.processes, more)
         else:
-            report.note("Without a Redis: redis-server is not installed.")
+            report.note(WITHOUT_REDIS)
         for name, (processes, more) in fleets.items():
             for requests in options.requests:
                 progress(f"{name}, {requests} at once")

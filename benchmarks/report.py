@@ -94,6 +94,7 @@ class Report:
 
     def end(self) -> int:
         """Print and write all; the status to exit with: 1 where a budget is broken."""
+        self._tables = [table for table in self._tables if table.figures]
         for table in self._tables:
             print(f"{table.title}\n{as_text(table.grid())}\n")
         for note in self._notes:

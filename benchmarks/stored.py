@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Any, Final
 
-from common import redis_server
+from common import WITHOUT_REDIS, redis_server
 from report import Report, numbers, parser, progress
 
 from base44_web import Base44, Settings
@@ -68,7 +68,7 @@ def main() -> int:
     report = Report(options.json)
     with Emulator() as emulator, redis_server() as server:
         if server is None:
-            report.note("Without the Redis: redis-server is not installed.")
+            report.note(WITHOUT_REDIS)
             return report.end()
         from redis import Redis
 

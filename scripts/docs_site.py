@@ -9,7 +9,6 @@ address it knows, and with the API reference as its HTML says it.
 
 from __future__ import annotations
 
-import inspect
 import posixpath
 import re
 import shutil
@@ -18,8 +17,8 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from html.parser import HTMLParser
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -50,6 +49,10 @@ def prose(text: str) -> str:
 
 def page(source: str) -> str:
     """What a file of the repository is in the site: its text, its links rewritten, without the tests' comments."""
+    if (ROOT / source).is_dir():
+        return f"# {source}\n\n" + "".join(
+            f"- [{each}]({_address(each, source)})\n" for each in sorted(targets(source))
+        )
     text = (ROOT / source).read_text()
     if not source.endswith(".md"):
         return f"# {source}\n\n```{Path(source).suffix[1:]}\n{text}```\n"
@@ -66,13 +69,20 @@ def _relinked(text: str, source: str) -> str:
         if not link[1]:
             return link[0]
         target = posixpath.normpath(posixpath.join(posixpath.dirname(source), link[1]))
-        return posixpath.relpath(place(target), posixpath.dirname(place(source)) or ".") + (link[2] or "")
+        return _address(target, source) + (link[2] or "")
 
     return LINK.sub(address, text)
 
 
+def _address(target: str, source: str) -> str:
+    return posixpath.relpath(place(target), posixpath.dirname(place(source)) or ".")
+
+
 def targets(source: str) -> set[str]:
-    """The files of the repository that a page links to."""
+    """The files of the repository that a page links to; of a folder, those that are in it."""
+    if (ROOT / source).is_dir():
+        files = [each.relative_to(ROOT).as_posix() for each in (ROOT / source).rglob("*") if each.is_file()]
+        return {each for each in files if "/." not in each and "__pycache__" not in each}
     if not source.endswith(".md"):
         return set()
     found = {link[1] for link in LINK.finditer(prose(_COMMENT.sub("", (ROOT / source).read_text()))) if link[1]}
@@ -83,7 +93,9 @@ def place(source: str) -> str:
     """Where a file of the repository is in the site."""
     if source.startswith("docs/"):
         return source.removeprefix("docs/")
-    return f"project/{source}" if source.endswith(".md") else f"project/{source}.md"
+    if source.endswith(".md"):
+        return f"project/{source}"
+    return f"project/{source}/index.md" if (ROOT / source).is_dir() else f"project/{source}.md"
 
 
 # --- for machines
@@ -91,8 +103,9 @@ def place(source: str) -> str:
 
 def summary(text: str) -> str:
     """A page's first sentences: its first paragraph."""
-    paragraphs = [part for part in _COMMENT.sub("", text).split("\n\n") if part[:1] not in ("#", "!", "|", "`", "")]
-    return " ".join(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", paragraphs[0]).split()) if paragraphs else ""
+    text = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", prose(_COMMENT.sub("", text)))
+    paragraphs = [part.strip() for part in text.split("\n\n")]
+    return next((" ".join(each.split()) for each in paragraphs if each and each[0] not in "#!|-<:"), "")
 
 
 def llms() -> str:
@@ -106,30 +119,32 @@ def llms() -> str:
 
 
 def llms_full() -> str:
-    """llms-full.txt: every page, and the docstrings in place of the reference's directives."""
-    files = [file for _, pages in navigation() for _, file in pages]
-    return "\n".join(
-        f"<!-- {file} -->\n\n{_REFERENCE.sub(lambda found: _described(found[1]), page(f'docs/{file}'))}" for file in files
-    )
+    """llms-full.txt: every page, with docstrings in place of the reference's directives."""
+    from griffe import load  # it comes with mkdocstrings
+
+    package = load("base44_web", search_paths=[ROOT / "src"], resolve_aliases=True)
+    parts = []
+    for _, pages in navigation():
+        for _, file in pages:
+            text = _REFERENCE.sub(lambda found: described(package, found[1]), page(f"docs/{file}"))
+            parts.append(f"<!-- {file} -->\n\n{text}")
+    return "\n".join(parts)
 
 
-def _described(path: str) -> str:
-    module, _, name = path.rpartition(".")
-    found = getattr(import_module(module), name)
-    members = [(name, found)]
-    if inspect.isclass(found):
-        members += [(f"{name}.{each}", vars(found)[each]) for each in vars(found) if not each.startswith("_")]
-    parts = [f"### {path}"]
-    for title, value in members:
-        value = value.fget if isinstance(value, property) else getattr(value, "__func__", value)
-        if title != name and not inspect.isroutine(value):
-            continue
-        try:
-            signature = str(inspect.signature(value))
-        except (TypeError, ValueError):
-            signature = ""
-        parts += ["", f"`{title}{signature}`", "", inspect.getdoc(value) or ""]
-    return "\n".join(parts) + "\n"
+def described(package: Any, path: str) -> str:
+    """What a name's docstrings say, and its public members'."""
+    found = package[path.partition(".")[2]]
+    found = found.final_target if found.is_alias else found
+    lines = [f"### {path}", ""]
+    if found.docstring is not None:
+        lines += [found.docstring.value, ""]
+    functions = {
+        name: each for name, each in found.members.items() if found.is_class and name[0] != "_" and each.docstring
+    }
+    for name, each in {found.name: found, **functions}.items():
+        signature = each.signature() if each.is_function else name
+        lines += [f"`{signature}`", "", each.docstring.value, ""] if each is not found or each.is_function else []
+    return "\n".join(lines)
 
 
 # --- the build
@@ -152,7 +167,7 @@ def stage(folder: Path) -> None:
             shutil.copy(ROOT / source, docs / source.removeprefix("docs/"))
             continue
         path.write_text(page(source))
-        waiting += [each for each in targets(source) if (ROOT / each).is_file()]
+        waiting += [each for each in targets(source) if (ROOT / each).exists()]
     there = _SLOT.sub(lambda line: line[0] if (DOCS / line[1]).exists() else "", CONFIG.read_text())
     (folder / "zensical.toml").write_text(there)
 
@@ -186,7 +201,12 @@ def fetches(site: Path) -> list[str]:
 def main() -> int:
     folder = Path(sys.argv[1]).resolve()
     stage(folder)
-    subprocess.run([sys.executable, "-m", "zensical", "build", "--strict", "--clean"], cwd=folder, check=True)
+    command = [sys.executable, "-m", "zensical", "build", "--strict", "--clean"]
+    done = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    print(done.stdout)
+    # Strict as it is, it lets through what griffe says about docstrings.
+    if done.returncode or re.search(r"^(griffe|mkdocstrings|autorefs):", done.stdout, re.MULTILINE):
+        return 1
     site = folder / "site"
     for file in (folder / "docs").rglob("*.md"):
         shutil.copy(file, site / file.relative_to(folder / "docs"))

@@ -188,15 +188,15 @@ def public() -> Iterator[tuple[str, str]]:
 
 
 def test_every_public_name(subtests: pytest.Subtests) -> None:
+    # By their paths, which the site's build follows: some modules need a configured Django to be imported. What the build
+    # cannot follow (an alias of a user's generated module) has a heading.
     text = "".join(path.read_text() for path in DOCS.glob("api*.md"))
-    told = []
-    for path in re.findall(r"^::: (\S+)$", text, re.MULTILINE):
-        module, _, name = path.rpartition(".")
-        told.append(getattr(import_module(module), name))
+    told = re.findall(r"^(?:::: |### )(base44_web\S+)$", text, re.MULTILINE)
+    core = {f"base44_web{module}" for module in ("", ".errors", ".settings")}  # which give the same names
     for module, name in public():
         with subtests.test(f"{module}.{name}"):
-            found = getattr(import_module(module), name)
-            assert any(each is found for each in told)
+            there = [path.rpartition(".")[0] for path in told if path.endswith(f".{name}")]
+            assert any(each.startswith(module) or {each, module} <= core for each in there)
 
 
 # --- the site

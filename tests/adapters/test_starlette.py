@@ -21,6 +21,7 @@ from base44_web import (
     ConfigurationError,
     Settings,
 )
+from base44_web._asgi.scope import KEY, ScopeState
 from base44_web._core.engine.engine import Engine
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.apps.calls import encode_call
@@ -57,7 +58,6 @@ from base44_web.starlette import (
     get_base44,
 )
 from base44_web.starlette.replies import HANDLERS
-from base44_web.starlette.request import KEY, ScopeState
 from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, ask, broken, start_up, written
 from tests.serving import PATIENCE, eventually
 from tests.transports import Held
@@ -233,7 +233,7 @@ def test_the_same_client_for_the_whole_request(emulator: Emulator, local: Settin
         "type": "http",
         "method": "GET",
         "headers": [],
-        "base44": ScopeState(Engine(local), {}, None, {}),
+        "base44": ScopeState(Base44Middleware(bare, settings=local), Engine(local), {}),
     }
     assert isinstance(get_base44(Request(scope)), AsyncBase44)
     assert get_base44(Request(scope)) is get_base44(Request(dict(scope))) is Request(scope).base44

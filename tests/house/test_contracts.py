@@ -27,6 +27,10 @@ BREACHES = {
     "two rooms of one height": ("_core/replies/reply.py", "from ..platform.io import IO", "Imports only go down"),
     "asyncio outside of its few places": (
         "_core/views/handlers.py", "import asyncio", "The core waits through an IO: asyncio is known to few"),
+    "what ASGI adapters share that imports one of their frameworks": (
+        "_asgi/replies.py", "import starlette", "The core knows no framework"),
+    "what ASGI adapters share that imports an adapter": (
+        "_asgi/guards.py", "from ..starlette import request", "Imports only go down"),
     "Starlette's adapter that imports another framework": (
         "starlette/replies.py", "import django", "An adapter needs its own framework alone"),
     "a bridge that knows an adapter": (

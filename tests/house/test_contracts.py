@@ -33,6 +33,10 @@ BREACHES = {
         "_asgi/guards.py", "from ..starlette import request", "Imports only go down"),
     "Starlette's adapter that imports another framework": (
         "starlette/replies.py", "import django", "An adapter needs its own framework alone"),
+    "Quart's adapter that imports another framework": (
+        "quart/replies.py", "import flask", "Quart's adapter needs Quart alone"),
+    "Litestar's adapter that imports another framework": (
+        "litestar/replies.py", "import starlette", "Litestar's adapter needs Litestar alone"),
     "a bridge that knows an adapter": (
         "bridges/_requests.py", "from ..flask import request", "Imports only go down"),
     "the emulator that knows a framework": ("testing/_server.py", "import starlette", "The core knows no framework"),

@@ -52,7 +52,10 @@ def refusal(error: Base44Error, scope: Scope) -> Reply:
 
 def escaped_reply(error: BaseException, scope: Scope) -> Reply | None:
     """The answer for an error that the app let escape, if it is about this visitor; `None`: it is the app's own."""
-    found = about_visitor(error, state_of(scope).context(scope).whose)
+    state = scope.get(KEY)
+    if not isinstance(state, ScopeState):
+        return None  # raised where nobody's request is ours
+    found = about_visitor(error, state.context(scope).whose)
     return None if found is None else reply_to(found, visit_of(scope), guarded=False)
 
 

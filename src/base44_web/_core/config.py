@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, cast
 
 from ..errors import ConfigurationError
 from . import fields
-from .fields import PlatformHeaders, Setting, TokenSource, Verification, declared
+from .fields import PlatformHeaders, Setting, TokenSource, Verification, declared, framework_keys
 from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
 from .values import ConnectorID
@@ -339,6 +339,23 @@ class Settings(_Given):
         # Half-built ones are in tracebacks.
         app_id, server_url = getattr(self, "app_id", None), getattr(self, "server_url", None)
         return f"<Settings app_id={app_id!r} server_url={server_url!r}>"
+
+
+# A config of Flask's kind holds credentials, and so these two raise nothing while they have it: a traceback shows
+# locals.
+
+
+def config_fields(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings in such a config: `BASE44_<FIELD>`, whether there is such a field or not; credentials wrapped."""
+    names = [name for name in config if name.startswith("BASE44_") and name != "BASE44_URL_PREFIX"]
+    return Settings.wrapped({name.removeprefix("BASE44_").lower(): config[name] for name in names})
+
+
+def config_secret(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The app's own secret keys, wrapped: they seal the session if nothing else is given for that."""
+    if not config.get("SECRET_KEY"):
+        return {}
+    return {"secret": framework_keys(config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS"))}
 
 
 Settings.__module__ = "base44_web.settings"

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
-from .._core.config import Settings
+from .._core.config import Settings, config_fields, config_secret
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.fields import framework_keys
 from .._core.guards.startup import check_views
 from ..errors import Base44Error, ConfigurationError
 from .caches import check_caches
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
     from .._core.transport.protocol import TransportFactory
 
 _KEY = "base44_web"
-_PREFIX = "BASE44_"
 
 
 class Base44Extension:
@@ -64,7 +61,8 @@ class Base44Extension:
         prefix = cast("dict[str, Any]", app.config).get("BASE44_URL_PREFIX", "/base44")
         source = self._settings
         if not isinstance(source, SettingsResolver):
-            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), _secret_key(app.config))
+            fields = config_fields(cast("dict[str, Any]", app.config))  # no local holds the config itself
+            source = Settings.load(source, fields, config_secret(cast("dict[str, Any]", app.config)))
         engines = Engines(source, self._transport, wsgi=True)
         engines.probe()
         app.extensions[_KEY] = engines
@@ -108,15 +106,3 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
     check_caches(app.view_functions.values())
     check_methods(app.view_functions.values())
     give_requests_base44(app, engines)
-
-
-def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
-    if not config.get("SECRET_KEY"):
-        return {}
-    return {"secret": framework_keys(config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS"))}
-
-
-def _from_config(config: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in config if name.startswith(_PREFIX) and name != "BASE44_URL_PREFIX"]
-    return Settings.wrapped({name.removeprefix(_PREFIX).lower(): config[name] for name in names})

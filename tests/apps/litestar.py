@@ -72,8 +72,18 @@ def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any
     async def guarded_socket(socket: WebSocket) -> None:
         await socket.accept()
 
+    @websocket("/escaping-socket")
+    async def escaping_socket(socket: WebSocket, base44: Base44Client) -> None:
+        await base44.connectors.connect_app_user("calendar")
+
+    @websocket("/escaping-socket-late")
+    async def escaping_socket_late(socket: WebSocket, base44: Base44Client) -> None:
+        await socket.accept()
+        await base44.connectors.connect_app_user("calendar")
+
+    sockets = [socket, guarded_socket, escaping_socket, escaping_socket_late]
     return Litestar(
-        [run, guarded, me, escape, idle, socket, guarded_socket, connect_router("/base44")],
+        [run, guarded, me, escape, idle, *sockets, connect_router("/base44")],
         plugins=[Base44Plugin(settings, transport=transport)],
         logging_config=None,  # its own would take the root logger's handlers away, those of the tests, too
         **options,

@@ -74,4 +74,13 @@ def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any
     async def guarded_socket() -> None:
         await websocket.accept()
 
+    @app.websocket("/escaping-socket")
+    async def escaping_socket() -> None:
+        await websocket.base44.connectors.connect_app_user("calendar")
+
+    @app.websocket("/escaping-socket-late")
+    async def escaping_socket_late() -> None:
+        await websocket.accept()
+        await websocket.base44.connectors.connect_app_user("calendar")
+
     return app

@@ -13,7 +13,7 @@ from litestar.exceptions import LitestarException, NoRouteMatchFoundException, T
 from litestar.handlers import HTTPRouteHandler
 
 from .._asgi.middleware import ASGIMiddleware
-from .._asgi.scope import KEY, ASGIApp, Scope, ScopeState, root_of, state_of, with_root
+from .._asgi.scope import KEY, ASGIApp, Scope, ScopeState, state_of, with_root
 from .._core.engine.apps import Engines
 from .._core.incoming.request import strip_scope
 from .._core.replies.reply import Page
@@ -40,8 +40,9 @@ class Base44Middleware(ASGIMiddleware):
             raise cached_for_all(handler)
 
     def view_path(self, scope: Scope, view: str, parameters: Mapping[str, str]) -> str | None:
+        root = state_of(scope).root.rstrip("/")  # of this very app, which can be mounted in another
         with suppress(NoRouteMatchFoundException):
-            return quoted(root_of(scope) + _app(scope).route_reverse(f"base44-{view}", **parameters))
+            return quoted(root + _app(scope).route_reverse(f"base44-{view}", **parameters))
         return None
 
     def own_page(self, page: Page, scope: Scope) -> bytes | None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from base44_web import Base44Error, ConfigurationError, MiddlewareMissingError, Settings
+from base44_web._asgi.middleware import ASGIMiddleware
+from base44_web._core.engine.apps import Engines
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.adapters.common import EXPECTED, NAVIGATE, ask, broken, start_up, written
 from tests.checks import FORM, SAME, Headers, check_problem, signed_in
@@ -144,16 +146,13 @@ def guarded_at(layer: str, settings: Settings) -> Litestar:
 
 
 def test_within_an_app_that_has_a_middleware_of_its_own(settings: Settings, headers: dict[str, str]) -> None:
-    pytest.importorskip("starlette")
-    from starlette.applications import Starlette
-    from starlette.middleware import Middleware
-    from starlette.routing import Mount
-
-    from base44_web.starlette import Base44Middleware
-
     inner = site(settings, [calendar, connect_router()])
-    for outer in ([], [Middleware(Base44Middleware, settings=Settings(app_id="outer"))]):
-        app = Starlette(routes=[Mount("/sub", app=inner)], middleware=outer)
+
+    async def mount(scope: Any, receive: Any, send: Any) -> None:
+        """As Starlette mounts: the path stays whole."""
+        await inner({**scope, "app_root_path": scope["root_path"], "root_path": "/sub"}, receive, send)
+
+    for app in (mount, ASGIMiddleware(mount, Engines(Settings(app_id="outer")))):
         document = check_problem(ask(app, "/sub/calendar", headers), 403, "not-connected")
         assert document["connect_url"] == "/sub/base44/connect/calendar"
         check_problem(ask(app, "/sub/calendar", {}), 401, "sign-in-required")

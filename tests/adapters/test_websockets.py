@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from base44_web import Settings
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.adapters.common import talk
 from tests.checks import signed_in
-from tests.drivers import FRAMEWORKS, Driver, changed
+from tests.drivers import FRAMEWORKS, Driver
+from tests.relayed import signed_fields
 
 SOCKETS: Final = [name for name in FRAMEWORKS if name in ("fastapi-async", "quart-async", "litestar-async")]
 
@@ -49,7 +50,7 @@ def test_the_client_of_a_handshake(driver: Driver, emulator: Emulator) -> None:
 
 
 @pytest.mark.drivers(*SOCKETS)
-def test_a_token_among_the_subprotocols(make: Any, settings: Settings, emulator: Emulator) -> None:
+def test_a_token_among_the_subprotocols(make: Any, emulator: Emulator) -> None:
     token = emulator.sign_in(emulator.add_user("ada@test.example"))
     app = make(token_sources=["header", "subprotocol"]).app
     accepted, text, *_ = talk(app, "/socket", subprotocols=["chat", f"base44.bearer.{token}"])
@@ -70,16 +71,10 @@ def test_errors_about_the_visitor_that_escape(driver: Driver) -> None:
     assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
 
 
-def test_signed_handshakes(settings: Settings) -> None:
+@pytest.mark.drivers(*SOCKETS)
+def test_signed_handshakes(make: Any, platform: str, tmp_path: Path) -> None:
     """Of a relay: what is not signed right reaches no app."""
-    fields = {
-        "platform_headers": "signed", "relay_keys": {"k": "a secret of the relay of 32 characters"},
-        "relay_audience": "here", "allowed_api_urls": ["https://base44.app"],
-    }  # fmt: skip
-    for name in SOCKETS:
-        pytest.importorskip(name.partition("-")[0])
-        driver = Driver(name, changed(settings, **fields))
-        assert talk(driver.app, "/socket")[0]["type"] == "websocket.accept"  # it claims nothing
-        denied = talk(driver.app, "/socket", [("base44-app-id", "demo-app")])
-        assert (denied[0]["status"], body(denied)["type"]) == (400, "urn:base44-web:bad-signature")
-        driver.close()
+    app = make(**signed_fields(platform, tmp_path)).app
+    assert talk(app, "/socket")[0]["type"] == "websocket.accept"  # it claims nothing
+    denied = talk(app, "/socket", [("base44-app-id", "demo-app")])
+    assert (denied[0]["status"], body(denied)["type"]) == (400, "urn:base44-web:bad-signature")

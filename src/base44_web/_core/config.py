@@ -390,8 +390,4 @@ class Settings(_Given):
         return f"<Settings app_id={app_id!r} server_url={server_url!r}>"
 
 
-# A config of Flask's kind holds credentials, and so these two raise nothing while they have it: a traceback shows
-# locals.
-
-
 Settings.__module__ = "base44_web.settings"

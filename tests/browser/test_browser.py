@@ -108,7 +108,7 @@ def new_user(site: Site, name: str) -> AppUser:
 @contextmanager
 def opened(browser: Any, **options: Any) -> Iterator[Any]:
     """A page in a context of its own; a script that throws fails the test."""
-    context = browser.new_context(viewport={"width": 800, "height": 640}, **options)
+    context = browser.new_context(**{"viewport": {"width": 800, "height": 640}, **options})
     context.set_default_timeout(PATIENCE * 1000)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))

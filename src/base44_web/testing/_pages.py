@@ -39,7 +39,7 @@ def _page(title: str, body: str) -> bytes:
 
 def _stand_in(whose: str) -> str:
     return (
-        f"<p class=\"stand-in\"><b>A stand-in.</b> The real page is {escape(whose)}'s own. This one is the emulator's: "
+        f"<p class=\"stand-in\"><strong>A stand-in.</strong> The real page is {escape(whose)}'s own. This one is the emulator's: "
         "nothing leaves this machine.</p>"
     )
 

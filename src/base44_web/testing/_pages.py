@@ -39,8 +39,8 @@ def _page(title: str, body: str) -> bytes:
 
 def _stand_in(whose: str) -> str:
     return (
-        f"<p class=\"stand-in\"><strong>A stand-in.</strong> The real page is {escape(whose)}'s own. This one is the emulator's: "
-        "nothing leaves this machine.</p>"
+        '<p class="stand-in"><strong>A stand-in.</strong> '
+        f"The real page is {escape(whose)}'s own. This one is the emulator's: nothing leaves this machine.</p>"
     )
 
 

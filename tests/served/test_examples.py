@@ -229,6 +229,8 @@ def walk_through(page: Any, framework: str, url: str, first: str, hands: Hands) 
     page.wait_for_selector("#who", state="hidden")
     page.goto(url)  # nobody is signed in again by reloading
     page.wait_for_selector("a:has-text('Sign in')" if rendered else "form button:has-text('Sign in')")
+    page.goto(f"{url}source#calendar")
+    look("source")
 
 
 def without_scripts(page: Any, url: str, first: str) -> None:

@@ -116,6 +116,7 @@ class Settings(_Given):
         doc="none. This server's own origin as browsers see it, where a proxy hides it: then only a page of it is of "
         "the same origin",
     )
+    app_name: Text = Setting(fields.text, one_app=True, doc="none. What the pages call the app")
     sign_in_url: Text = Setting(
         fields.sign_in_url, group="usual", doc="none. Where the pages of guards send people who are not signed in"
     )

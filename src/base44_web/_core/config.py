@@ -99,6 +99,7 @@ class Settings(_Given):
         wrap=fields.as_secrets,
         one_app=True,
         group="usual",
+        variable_form="new,old",
         doc="the framework's own secret key. Seals the [session](connecting.md#the-session), by a key derived for it; "
         "32 characters or more. Several: the first seals, all open",
     )

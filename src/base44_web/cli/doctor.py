@@ -112,8 +112,11 @@ def _attribute(module: Any, path: str) -> Any:
 
 
 def _made(app: Any) -> Any:
-    """An app; what is a function without parameters makes one."""
-    return app() if inspect.isfunction(app) and not inspect.signature(app).parameters else app
+    """An app; what is a function that needs no arguments makes one."""
+    if not inspect.isfunction(app):
+        return app
+    needed = (each for each in inspect.signature(app).parameters.values() if each.default is each.empty)
+    return app if any(each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in needed) else app()
 
 
 def _layers(app: Any) -> Iterator[Any]:

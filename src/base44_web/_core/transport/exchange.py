@@ -145,7 +145,8 @@ def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base4
         )
     if "TimeoutException" in names or isinstance(error, TimeoutError):
         return RequestTimeoutError(
-            f"{origin} did not answer within {timeout:g} seconds (the setting timeout, BASE44_TIMEOUT).", code="timeout"
+            f"{origin} did not answer within {timeout:.3g} seconds (the setting timeout, BASE44_TIMEOUT).",
+            code="timeout",
         )
     if not _NOT_CONNECTED.isdisjoint(names):
         return RequestFailedError(

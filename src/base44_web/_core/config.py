@@ -300,24 +300,35 @@ class Settings(_Given):
         ]
 
     def connector_id(self, connector: str) -> str:
-        """The ID that `connector` means: a name from `app_user_connectors`, or already an ID."""
-        if isinstance(connector, ConnectorID):
-            return connector
-        return self.app_user_connectors.get(connector, connector)
-
-    def guarded_id(self, connector: str) -> str:
-        """The ID of a connector that a guard names.
+        """The ID that `connector` means: a name from `app_user_connectors`, or already an ID.
 
         Raises:
-            ConfigurationError: a plain string that is neither a configured name nor the ID of one: a typo must not
-                become an ID. Any other ID is a `ConnectorID`.
+            ConfigurationError: names are configured, and a plain string is neither one of them nor the ID of one: a
+                typo must not become an ID, which nobody would ever be connected to. Any other ID is a `ConnectorID`.
         """
-        found = self.connector_id(connector)
-        if isinstance(connector, ConnectorID) or found in self.app_user_connectors.values():
-            return found
-        raise ConfigurationError(
-            f"A guard names the connector {connector!r}, which is not in app_user_connectors "
-            "(BASE44_APP_USER_CONNECTORS). Add it there, or write ConnectorID(…) for an ID."
+        known = self.app_user_connectors
+        if isinstance(connector, ConnectorID) or not known:
+            return connector
+        found = known.get(connector, connector)
+        if found not in known.values():
+            raise self._unknown(connector)
+        return found
+
+    def guarded_id(self, connector: str) -> str:
+        """As `connector_id`, for a guard: whether names are configured or not."""
+        if not self.app_user_connectors and not isinstance(connector, ConnectorID):
+            raise self._unknown(connector)
+        return self.connector_id(connector)
+
+    def _unknown(self, connector: str) -> ConfigurationError:
+        from difflib import get_close_matches  # only where something is wrong
+
+        near = get_close_matches(connector, self.app_user_connectors, 1)
+        return ConfigurationError(
+            f"The connector {connector!r} is not in app_user_connectors (BASE44_APP_USER_CONNECTORS), which has "
+            f"{', '.join(self.app_user_connectors) or 'nothing'}. "
+            + (f"Did you mean {near[0]!r}? Else add" if near else "Add")
+            + f" it there, or write ConnectorID({connector!r}) if that is an ID."
         )
 
     def connector_name(self, connector_id: str) -> str | None:

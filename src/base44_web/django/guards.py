@@ -13,7 +13,7 @@ from django.http import HttpRequest
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
 from .._core.guards.startup import Needs, is_awaiting
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .replies import refusal
 from .request import context_of
 
@@ -76,10 +76,10 @@ class _Django:
     def context(self, request: HttpRequest) -> Context:
         return context_of(request)
 
-    def refuse(self, error: Base44Error, request: HttpRequest) -> Any:
+    def refuse(self, error: Base44Error | ConfigurationError, request: HttpRequest) -> Any:
         return refusal(error, request)
 
-    async def refuse_awaiting(self, error: Base44Error, request: HttpRequest) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: HttpRequest) -> Any:
         # In a thread: a template of the project's may ask the database.
         return await sync_to_async(refusal)(error, request)
 

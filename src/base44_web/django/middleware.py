@@ -98,8 +98,6 @@ class Base44Middleware:
                 attributes[INCOMING] = strip_platform_headers(request)
             if engine.signature_check is not None:
                 check_signature(engine.signature_check, request)
-        except ConfigurationError:
-            raise
         except Base44Error as error:
             return to_response(early_reply(error), request)
         return None

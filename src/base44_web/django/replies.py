@@ -21,7 +21,7 @@ from .._core.replies.html import render
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
 from .._core.replies.reply import Reply, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .request import ESCAPED, context_of, full_path, seen_context
 
 logger = logging.getLogger("base44_web")
@@ -33,7 +33,7 @@ _looked_at: set[Any] = set()
 _MOST: Final = 10_000  # views; some apps make them anew for each request
 
 
-def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
+def refusal(error: Base44Error | ConfigurationError, request: HttpRequest) -> HttpResponse:
     reply = reply_to(error, visit_of(request), guarded=True)
     assert reply is not None
     return response(reply, request)

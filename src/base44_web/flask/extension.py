@@ -91,8 +91,6 @@ def _wrap(app: Flask, engines: Engines) -> None:
         if examines:
             try:
                 environ[ENGINE] = find_engine(environ, engines, application_root)
-            except ConfigurationError:
-                raise
             except Base44Error as error:
                 return early_response(error)(environ, start_response)
         return Flask.wsgi_app(reference(), environ, start_response) if inner is None else inner(environ, start_response)  # type: ignore[arg-type]

@@ -80,10 +80,10 @@ class _Flask:
     def context(self, request: None) -> Context:
         return context_of_request()
 
-    def refuse(self, error: Base44Error, request: None) -> Any:
+    def refuse(self, error: Base44Error | ConfigurationError, request: None) -> Any:
         return refusal(error)
 
-    async def refuse_awaiting(self, error: Base44Error, request: None) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: None) -> Any:
         return refusal(error)
 
 

@@ -17,11 +17,11 @@ from .._core.replies.html import render
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
 from .._core.replies.reply import Reply, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .request import context_of_request, full_path
 
 
-def refusal(error: Base44Error) -> Response:
+def refusal(error: Base44Error | ConfigurationError) -> Response:
     """The answer to who may not pass a guard."""
     reply = reply_to(error, visit_of_request(), guarded=True)
     assert reply is not None

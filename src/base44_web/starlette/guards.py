@@ -123,7 +123,7 @@ class _Starlette:
     def context(self, request: HTTPConnection) -> Context:
         return context_of(request)
 
-    async def refuse_awaiting(self, error: Base44Error, request: HTTPConnection) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: HTTPConnection) -> Any:
         return await answer(request, refusal(error, request))
 
 
@@ -156,7 +156,7 @@ async def admission(connection: HTTPConnection, context: Context, needs: Needs) 
     try:
         user = at_once(context, needs.connectors, fresh=needs.fresh)
         return user or await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         return refusal(error, connection)
 
 

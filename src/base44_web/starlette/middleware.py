@@ -94,8 +94,6 @@ class Base44Middleware:
             if check is not None and not check.trusts(state.checked_by):
                 receive = await check_signature(check, state, scope, receive)
         except Base44Error as error:
-            if isinstance(error, ConfigurationError):
-                raise
             await deliver(early_reply(error), scope, receive, send)
             return
         protocol = _take_subprotocol(engine.settings, scope) if kind == "websocket" else None

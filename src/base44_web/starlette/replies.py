@@ -18,7 +18,7 @@ from .._core.replies.html import render
 from .._core.replies.refuse import about_visitor, reply_to
 from .._core.replies.reply import Page, Reply, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .request import KEY, ExceptionHandlers, ScopeState, context_of
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Refused(Exception):
         self.reply = reply
 
 
-def refusal(error: Base44Error, connection: HTTPConnection) -> Reply:
+def refusal(error: Base44Error | ConfigurationError, connection: HTTPConnection) -> Reply:
     """The answer to who may not pass a guard."""
     reply = reply_to(error, visit_of(connection), guarded=True)
     assert reply is not None

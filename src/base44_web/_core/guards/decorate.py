@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from ..engine.context import Context
 from ..platform.io import BLOCKING, run
 from .admit import admit, at_once
@@ -41,7 +41,7 @@ class Framework(Protocol):
         """The request's context."""
         ...
 
-    async def refuse_awaiting(self, error: Base44Error, request: Any) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: Any) -> Any:
         """The response to who may not pass."""
         ...
 
@@ -57,7 +57,7 @@ class BlockingFramework(Framework, Protocol):
         """Whether this call of a plain function must give something to await."""
         ...
 
-    def refuse(self, error: Base44Error, request: Any) -> Any:
+    def refuse(self, error: Base44Error | ConfigurationError, request: Any) -> Any:
         """As `refuse_awaiting`, for a plain function."""
         ...
 
@@ -83,11 +83,11 @@ def guard_function(framework: BlockingFramework, view: V, needs: Needs) -> V:
         early = framework.early(view, request)
         if early is not None:
             return early
+        context = framework.context(request)
         try:
-            context = framework.context(request)
             if at_once(context, needs.connectors, fresh=needs.fresh) is None:
                 run(admit(BLOCKING, context, needs.connectors, fresh=needs.fresh))
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             return framework.refuse(error, request)
         return framework.private(function(*args, **kwargs))
 
@@ -115,7 +115,7 @@ def guard_awaiting(framework: Framework, view: V, needs: Needs) -> V:
         try:
             if at_once(context, needs.connectors, fresh=needs.fresh) is None:
                 await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             return await framework.refuse_awaiting(error, request)
         answer = function(*args, **kwargs)
         return framework.private(await answer if inspect.isawaitable(answer) else answer)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 from urllib.parse import quote
 
-from ...errors import Base44Error, ConfigurationError, MiddlewareMissingError, NotConnectedError
+from ...errors import Base44Error, ConfigurationError, NotConnectedError, ServiceRoleUnavailableError
 from ..incoming.session import clear_cookie
 from .assets import VERSION
 from .reply import Page, Reply, page_reply, private_headers, problem
@@ -45,7 +45,7 @@ class _Seldom:
 _SELDOM = _Seldom()
 
 
-def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
+def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: bool) -> Reply | None:
     """The answer to a visitor for an error; `None` where the error is the app's own business.
 
     Args:
@@ -54,6 +54,11 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
         guarded: whether a guard raised it. A guard answers every error, and none with the view; of those that escape
             from a view only what is about this visitor is answered.
     """
+    if isinstance(error, ConfigurationError | ServiceRoleUnavailableError):
+        if not guarded:
+            return None
+        logger.error("A guard cannot let anybody pass: %s", error)
+        return tell(situation_of(error), visit)
     if isinstance(error, NotConnectedError) and error.about_visitor and error.connector is not None:
         return _not_connected(error.connector, visit)
     if error.about_visitor:
@@ -64,9 +69,6 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
         return tell(situation, visit, ended)
     if not guarded:
         return None
-    if isinstance(error, ConfigurationError):
-        logger.error("A guard cannot let anybody pass: %s", error)
-        return tell(situation_of(error), visit)
     if _SELDOM.may_say():
         logger.warning("A guard could not ask the platform (%d times since this was said): %s", _SELDOM.taken(), error)
     return tell(situation_of(error), visit, {"Retry-After": str(_retry_after(error))})
@@ -83,14 +85,16 @@ def about_visitor(error: BaseException, whose: bytes | None) -> Base44Error | No
         found = [about_visitor(each, whose) for each in cast(BaseExceptionGroup[BaseException], error).exceptions]
         # Tasks that are cancelled because of the first leave none; an error of the app's own is not to be hidden.
         return next(iter(found), None) if all(each is not None for each in found) else None
-    if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
-        return None
-    return error if error.about_visitor and error._whose in (None, whose) else None
+    if isinstance(error, Base44Error) and error.about_visitor and error._whose in (None, whose):
+        return error
+    return None
 
 
-def early_reply(error: Base44Error) -> Reply:
+def early_reply(error: Base44Error | ConfigurationError) -> Reply:
     """The answer to a request that reaches no view: nothing is known of it yet that a page could show."""
     situation = situation_of(error)
+    if isinstance(error, ConfigurationError):
+        return problem(situation)
     if situation in (BAD_REQUEST, TOO_LARGE):  # who sends such a request is told what is wrong with it
         situation = replace(situation, text=error.message)
     again = {} if error.retry_after is None else {"Retry-After": str(_retry_after(error))}

@@ -5,7 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...errors import BadRequestError, Base44Error, ConfigurationError, PermissionDeniedError
+from ...errors import (
+    BadRequestError,
+    Base44Error,
+    ConfigurationError,
+    PermissionDeniedError,
+    ServiceRoleUnavailableError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +79,12 @@ _BY_CODE: Final = {
 }
 
 
-def situation_of(error: Base44Error) -> Situation:
+def situation_of(error: Base44Error | ConfigurationError) -> Situation:
     """What an error means for the visitor; a missing connection is told apart, for it has an address to go to."""
+    if isinstance(error, ConfigurationError | ServiceRoleUnavailableError):
+        return NO_SERVICE_ROLE
     if not error.about_visitor:
-        return NO_SERVICE_ROLE if isinstance(error, ConfigurationError) else PLATFORM
+        return PLATFORM
     known = _BY_CODE.get(error.code or "")
     if known is not None:
         return known

@@ -114,9 +114,9 @@ def refusal(headers: Mapping[str, str], size: int) -> Base44Error | None:
     return None
 
 
-def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base44Error:
+def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base44Error | ConfigurationError:
     """What went wrong on the way, without the library's own message: that can quote a header with its credential."""
-    if isinstance(error, Base44Error):
+    if isinstance(error, Base44Error | ConfigurationError):
         return error
     if isinstance(error, RuntimeError):
         return ConfigurationError(

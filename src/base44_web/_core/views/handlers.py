@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from urllib.parse import quote
 
-from ...errors import AlreadyConnectedError, Base44Error, NotConnectedError, NotFoundError
+from ...errors import AlreadyConnectedError, Base44Error, ConfigurationError, NotConnectedError, NotFoundError
 from ..claims import Token
 from ..connections.statuses import status_key
 from ..engine.context import Context, connect, disconnect
@@ -47,7 +47,7 @@ async def answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
                 return await _session(io, context, asked)
             case _:
                 return _logout(context, asked)
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         reply = reply_to(error, asked.visit, guarded=True)
         assert reply is not None
         return reply

@@ -242,6 +242,15 @@ def _user_again(values: dict[str, Any]) -> AppUser:
     return AppUser(**values)
 
 
+def client_for_pydantic(cls: type) -> TypeError:
+    """The error for a client as a bare annotation of a FastAPI endpoint."""
+    alias = "Base44Client" if cls.__name__.startswith("Async") else "SyncBase44Client"
+    return TypeError(
+        f"{cls.__name__} comes from the middleware, never from a request: annotate the parameter as {alias}, of "
+        "base44_web.fastapi."
+    )
+
+
 def not_for_pydantic(cls: type, guard: str) -> TypeError:
     """Why a value of ours stands in no model, body or answer."""
     return TypeError(

@@ -11,7 +11,7 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from .._core.engine.context import Context
-from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
+from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function, takes_a_view
 from .._core.guards.startup import Needs, is_awaiting
 from ..errors import Base44Error, ConfigurationError
 from .replies import refusal
@@ -20,6 +20,7 @@ from .request import context_of
 V = TypeVar("V", bound=Callable[..., Any])
 
 
+@takes_a_view
 def app_user_required(view: V) -> V:
     """Guard a view: only a verified app user gets in. Everybody else is answered here, and the view not called.
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._core.engine.context import Context
 from .._core.guards.admit import admit, at_once
-from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
-from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
+from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
+from .._core.guards.startup import CONNECTORS, Needs, check_dependency, check_function, is_awaiting, left_out, mark
 from .._core.replies.reply import Reply
 from .._core.values import AppUser
 from ..errors import Base44Error, ConfigurationError
@@ -27,6 +27,7 @@ from .request import context_of
 V = TypeVar("V")
 
 
+@takes_a_view
 def app_user_required(view: V) -> V:
     """Guard an endpoint: only a verified app user gets in. Everybody else is answered here, and the view not called.
 
@@ -205,6 +206,7 @@ def _has_settings_of_its_own(app: Any) -> bool:
 
 def _dependencies(dependant: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
+        check_dependency(dependency.call)
         yield dependency.call
         yield from _dependencies(dependency)
 

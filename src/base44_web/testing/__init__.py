@@ -5,7 +5,12 @@ Needs the extra `testing`: `pip install "base44-web[testing]"`.
 
 from __future__ import annotations
 
-from ._emulator import CALENDAR_ID, WORKSPACE_ID, Emulator
-from ._faults import Fault, Recorded
+from .._core.installed import missing
+
+try:
+    from ._emulator import CALENDAR_ID, WORKSPACE_ID, Emulator
+    from ._faults import Fault, Recorded
+except ModuleNotFoundError as error:
+    raise missing(error, "base44_web.testing", "testing") from None
 
 __all__ = ["CALENDAR_ID", "WORKSPACE_ID", "Emulator", "Fault", "Recorded"]

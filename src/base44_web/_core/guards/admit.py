@@ -29,6 +29,7 @@ def at_once(context: Context, connectors: tuple[str, ...], *, fresh: bool = Fals
     for connector in connectors:
         if not _is_at_hand(context, settings.guarded_id(connector), user):
             return None
+    context.admitted = user
     return user
 
 
@@ -60,7 +61,7 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
     was_known = user is not None
     missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
     if was_known and not missing:
-        return _user(user)
+        return _admitted(context, user)
 
     async def verified() -> AppUser | Connection:
         return await identify(io, context)
@@ -88,7 +89,7 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
         if not was_known:
             remember(context, identifier, _user(user), outcome)
         context.keep(identifier, outcome)
-    return _user(user)
+    return _admitted(context, user)
 
 
 def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool:
@@ -99,6 +100,11 @@ def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool
     if kept is not None:
         context.keep(identifier, kept)
     return kept is not None
+
+
+def _admitted(context: Context, outcome: object) -> AppUser:
+    context.admitted = user = _user(outcome)
+    return user
 
 
 def _user(outcome: object) -> AppUser:

@@ -11,9 +11,10 @@ from ...errors import Base44Error, ConfigurationError
 from ..engine.context import Context
 from ..platform.io import BLOCKING, run
 from .admit import admit, at_once
-from .startup import Needs, check_connectors, check_function, mark
+from .startup import Needs, check_connectors, check_function, mark, note_decorator
 
 V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
@@ -124,6 +125,23 @@ def guard_awaiting(framework: Framework, view: V, needs: Needs) -> V:
     return cast(V, guarded)
 
 
+def takes_a_view(guard: F) -> F:
+    """For `app_user_required` of a framework: say what is wrong with `@app_user_required()`.
+
+    It does not work as without: where FastAPI calls what it is given, as in `Depends(app_user_required)`, a guard that
+    can be called with nothing would let everybody in.
+    """
+
+    @functools.wraps(guard)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs:
+            raise TypeError("@app_user_required is written without parentheses, right above the view function.")
+        return guard(*args, **kwargs)
+
+    note_decorator(checked)
+    return cast(F, checked)
+
+
 def guard_for(guard: Callable[[Any, Needs], Any], connectors: tuple[object, ...], *, fresh: bool) -> Callable[[V], V]:
     """`app_user_connected(*connectors)` of a framework.
 
@@ -135,4 +153,5 @@ def guard_for(guard: Callable[[Any, Needs], Any], connectors: tuple[object, ...]
     def decorate(view: V) -> V:
         return cast(V, guard(view, needs))
 
+    note_decorator(decorate)
     return decorate

@@ -22,6 +22,7 @@ logger = logging.getLogger("base44_web")
 CONNECTORS = "__base44_connectors__"
 _GUARDED = "__base44_guarded__"  # on a bare view: itself
 _WITHIN = "__base44_within__"  # on a function that something guarded has in its closure: itself
+_DECORATES = "__base44_decorates__"
 _DEPTH: Final = 8  # of objects within objects
 _WIDTH: Final = 500  # objects looked at for one view
 
@@ -47,6 +48,24 @@ def check_connectors(connectors: tuple[object, ...], guard: str) -> tuple[str, .
     if not connectors or not all(isinstance(connector, str) and connector for connector in connectors):
         raise TypeError(f'{guard} takes the names of connectors: @{guard}("calendar")')
     return cast(tuple[str, ...], connectors)
+
+
+def note_decorator(decorator: Any) -> None:
+    """Note on a decorator of ours what it is, so that one in the place of a dependency is found."""
+    setattr(decorator, _DECORATES, True)
+
+
+def check_dependency(dependency: Any) -> None:
+    """Refuse a decorator of ours as a dependency (`Depends(app_user_connected("calendar"))`): there it guards nothing.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    if getattr(dependency, _DECORATES, False):
+        raise ConfigurationError(
+            "A decorator (app_user_required, app_user_connected) stands in Depends(…), where it guards nothing: write "
+            'Depends(AppUserRequired()) or Depends(AppUserConnection("calendar")), of base44_web.fastapi.'
+        )
 
 
 def check_function(view: Any) -> None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ._core.engine.apps import Arrival, SettingsResolver
     from ._core.engine.engine import connection_counts
     from ._core.provider_auth import ProviderAuth
+    from ._core.replies.refusal import Refusal
     from ._core.secret import Secret
     from ._core.transport.httpx_clients import HttpxTransports
     from ._core.transport.message import PlatformRequest, PlatformResponse
@@ -80,6 +81,7 @@ __all__ = [
     "PlatformResponse",
     "ProviderAuth",
     "RateLimitError",
+    "Refusal",
     "RequestFailedError",
     "RequestTimeoutError",
     "Secret",
@@ -106,6 +108,7 @@ _PLACES = {
     "._core.engine.apps": ("Arrival", "SettingsResolver"),
     "._core.engine.engine": ("connection_counts",),
     "._core.provider_auth": ("ProviderAuth",),
+    "._core.replies.refusal": ("Refusal",),
     "._core.secret": ("Secret",),
     "._core.transport.httpx_clients": ("HttpxTransports",),
     "._core.transport.message": ("PlatformRequest", "PlatformResponse"),

@@ -154,11 +154,12 @@ class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
         admission_of = cast(_Admission, self.dependency)
         return await admission_of(request, response)
 
-    def __get_pydantic_core_schema__(self, source: object, handler: object) -> NoReturn:
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
         # `user: AppUserRequired()`: pydantic takes it for a type.
         raise TypeError(
-            f"{type(self).__name__}(…) stands where a type belongs, and would guard nothing: write "
-            f"Annotated[…, {type(self).__name__}(…)]."
+            f"{cls.__name__} stands where a type belongs, and would guard nothing: write "
+            f"Annotated[…, {cls.__name__}({cls._example})], with its parentheses."
         )
 
     def __deepcopy__(self, memo: object) -> NoReturn:

@@ -16,7 +16,7 @@ from .._core.guards.startup import check_views
 from .._core.incoming.cookies import reads_cookies
 from ..errors import ConfigurationError
 from .debug import Base44ReporterFilter
-from .middleware import Base44Middleware, load_settings
+from .middleware import Base44Middleware, load_on_refusal, load_settings
 from .replies import FRAMEWORKS
 
 
@@ -38,6 +38,7 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> l
     found: list[CheckMessage] = []
     try:
         source = load_settings()
+        load_on_refusal()
         settings = source if isinstance(source, Settings) else None
         if getattr(django_settings, "ROOT_URLCONF", None):  # workers and commands may have none
             check_views(_views(get_resolver().url_patterns), settings, FRAMEWORKS)

@@ -18,8 +18,9 @@ from django.urls import NoReverseMatch, get_script_prefix, reverse
 from .._core.config import Settings
 from .._core.guards.startup import find_bare, left_out, parts_of
 from .._core.replies.html import render
+from .._core.replies.refusal import own_answer
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
-from .._core.replies.reply import Reply, with_private, with_vary
+from .._core.replies.reply import Reply, kept_headers, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error, ConfigurationError
 from .request import ESCAPED, context_of, full_path, seen_context
@@ -126,6 +127,12 @@ class _Links:
 
 def response(reply: Reply, request: HttpRequest) -> HttpResponse:
     """A reply as Django's response; a page through the project's template `base44_web/<name>.html`, if there is one."""
+    if reply.refusal is not None:
+        own = own_answer(context_of(request).engine.on_refusal, reply.refusal, HttpResponse)
+        if own is not None:
+            for name, value in kept_headers(reply.refusal, own.headers.get("Vary")).items():
+                own.headers[name] = value
+            return own
     body: Any = reply.body
     if reply.page is not None:
         template = _template(reply.page.name)

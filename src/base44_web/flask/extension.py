@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
@@ -16,11 +16,14 @@ from ..errors import Base44Error, ConfigurationError
 from .caches import check_caches
 from .guards import FRAMEWORKS, check_methods
 from .relay import find_engine
-from .replies import answer_errors, early_response
+from .replies import answer_errors, as_a_view_does, early_response
 from .request import ENGINE, give_requests_base44
 from .views import blueprint
 
 if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from .._core.replies.refusal import Refusal
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
 
@@ -39,6 +42,7 @@ class Base44Extension:
         app: the app; leave it out in an application factory, and call `init_app` there.
         settings: settings that win over the app's config. For several Base44 apps, a resolver in place of both.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
+        on_refusal: a plain function that is given each `Refusal`, and gives what a view may return, or `None` for ours.
     """
 
     def __init__(
@@ -47,8 +51,10 @@ class Base44Extension:
         *,
         settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        on_refusal: Callable[[Refusal], ResponseReturnValue | None] | None = None,
     ) -> None:
         self._settings = settings
+        self._on_refusal = None if on_refusal is None else as_a_view_does(on_refusal)
         self._transport = transport
         if app is not None:
             self.init_app(app)
@@ -65,7 +71,7 @@ class Base44Extension:
         source = self._settings
         if not isinstance(source, SettingsResolver):
             source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), _secret_key(app.config))
-        engines = Engines(source, self._transport, wsgi=True)
+        engines = Engines(source, self._transport, wsgi=True, on_refusal=self._on_refusal)
         engines.probe()
         app.extensions[_KEY] = engines
         answer_errors(app)

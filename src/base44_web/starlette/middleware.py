@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Sized
+from collections.abc import Awaitable, Callable, Sized
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -23,8 +23,10 @@ from .replies import HANDLERS, deliver, escaped_reply, full_path, tell_caches
 from .request import KEY, NestedScope, ScopeState, incoming_of
 
 if TYPE_CHECKING:
+    from starlette.responses import Response
     from starlette.templating import Jinja2Templates
 
+    from .._core.replies.refusal import Refusal
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
 
@@ -41,6 +43,7 @@ class Base44Middleware:
         settings: the settings; what they leave out, or all, comes from `BASE44_*`. For several apps, a resolver.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
         templates: where pages of yours are looked for: `base44_web/connect.html` and `base44_web/message.html`.
+        on_refusal: a plain function that is given each `Refusal`, and gives a Starlette response, or `None` for ours.
     """
 
     provides_base44 = True
@@ -52,6 +55,7 @@ class Base44Middleware:
         settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
         templates: Jinja2Templates | None = None,
+        on_refusal: Callable[[Refusal], Response | None] | None = None,
     ) -> None:
         self.app = app
         self._templates = templates
@@ -62,7 +66,7 @@ class Base44Middleware:
         self._engines: Engines | None = None
         try:
             source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
-            self._engines = Engines(source, transport)
+            self._engines = Engines(source, transport, on_refusal=on_refusal)
         except ConfigurationError as error:
             self._error = error.message
 

@@ -15,8 +15,9 @@ from starlette.websockets import WebSocket
 
 from .._core.config import Settings
 from .._core.replies.html import render
+from .._core.replies.refusal import own_answer
 from .._core.replies.refuse import about_visitor, reply_to
-from .._core.replies.reply import Page, Reply, with_private, with_vary
+from .._core.replies.reply import Page, Reply, kept_headers, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error, ConfigurationError
 from .request import KEY, ExceptionHandlers, ScopeState, context_of
@@ -80,11 +81,17 @@ def _root(scope: Scope) -> str:
 
 def response(reply: Reply, connection: HTTPConnection) -> Response:
     """A reply as Starlette's response; a page through the middleware's `templates`, if they have one of its name."""
+    if reply.refusal is not None:
+        own = own_answer(context_of(connection).engine.on_refusal, reply.refusal, Response)
+        if own is not None:
+            for name, value in kept_headers(reply.refusal, own.headers.get("Vary")).items():
+                (own.headers.append if name == "Set-Cookie" else own.headers.__setitem__)(name, value)
+            return own
     body: str | bytes = reply.body
     if reply.page is not None:
         state = connection.scope.get(KEY)
-        own = isinstance(state, ScopeState) and _rendered(state.templates, reply.page, connection)
-        body = own or render(reply.page)
+        made = isinstance(state, ScopeState) and _rendered(state.templates, reply.page, connection)
+        body = made or render(reply.page)
     return Response(body, reply.status, dict(reply.headers))
 
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from ...errors import Base44Error, ConfigurationError, NotConnectedError, ServiceRoleUnavailableError
 from ..incoming.session import clear_cookie
 from .assets import VERSION
-from .reply import Page, Reply, page_reply, private_headers, problem
+from .reply import Page, Reply, page_reply, private_headers, problem, refusal_of
 from .situations import BAD_REQUEST, NOT_CONNECTED, TOO_LARGE, Situation, situation_of
 from .visit import Visit, relative
 
@@ -110,12 +110,14 @@ def _retry_after(error: Base44Error) -> int:
 def _not_connected(connector_id: str, visit: Visit) -> Reply:
     connector = visit.settings.connector_name(connector_id)
     connect = visit.links.path("connect", connector) if connector else None
-    if visit.navigation and connect is not None:
-        after = quote(visit.after, safe="/")
-        return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
     status = visit.links.path("status", connector) if connector else None
     more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
-    return tell(NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
+    reply = tell(NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
+    if visit.navigation and connect is not None:
+        after = quote(visit.after, safe="/")
+        to = f"{connect}?next={after}" if after else connect
+        return Reply(303, {**private_headers(), "Location": to}, refusal=reply.refusal)
+    return reply
 
 
 def tell(
@@ -125,8 +127,10 @@ def tell(
     if visit.navigation:
         extra = {**situation.headers, **(headers or {})}
         sign_in = sign_in_link(visit) if situation.status == 401 else ""
-        return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in)
-    return problem(situation, headers, more)
+        reply = message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in)
+    else:
+        reply = problem(situation, headers, more)
+    return replace(reply, refusal=refusal_of(situation, headers, more, navigation=visit.navigation))
 
 
 def sign_in_link(visit: Visit) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from urllib.parse import quote
 
 from ...errors import AlreadyConnectedError, Base44Error, ConfigurationError, NotConnectedError, NotFoundError
@@ -29,7 +30,11 @@ logger = logging.getLogger("base44_web")
 
 
 async def answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
-    """Answer for a view. Errors are answered as a guard answers them."""
+    """Answer for a view. Errors are answered as a guard answers them; always in our format, which our script reads."""
+    return replace(await _answer(io, context, asked), refusal=None)
+
+
+async def _answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
     early = refuse_early(asked)
     if early is not None:
         return early

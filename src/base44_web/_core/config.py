@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -14,6 +15,9 @@ from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
 from .values import ConnectorID
 
+logger = logging.getLogger("base44_web")
+# The command line tool's, and the name of a framework's own setting that is no field.
+_OTHER_NAMES = {"BASE44_API_KEY", "BASE44_API_URL", "BASE44_DISABLE_TELEMETRY", "BASE44_URL_PREFIX"}
 _USUAL = (str, int, float, bool, list, tuple, dict)
 Text: TypeAlias = Setting[str | None, str | None]
 Texts: TypeAlias = Setting[Iterable[str] | None, tuple[str, ...]]
@@ -219,8 +223,21 @@ class Settings(_Given):
         if unknown:
             raise ConfigurationError(f"There is no setting {', '.join(unknown)}; known are {', '.join(cls.FIELDS)}.")
         self = cls.__new__(cls)
+        cls._warn_of_names()
         self._fill({} if given is None else given._given, framework, fallback)
         return self.complete()
+
+    @classmethod
+    def _warn_of_names(cls) -> None:
+        """Names in the environment that are nearly a setting's have no effect, and nobody would see why."""
+        known = {setting.variable for setting in cls.FIELDS.values()}
+        found = {name for name in os.environ if name.startswith("BASE44_")} - known - _OTHER_NAMES
+        if found:
+            from difflib import get_close_matches
+
+            for name in sorted(found):
+                for near in get_close_matches(name, known, 1, 0.88):
+                    logger.warning("%s in the environment is no setting: did you mean %s?", name, near)
 
     def _fill(
         self, given: Mapping[str, Any], framework: Mapping[str, Any], fallback: Mapping[str, Any] | None = None

@@ -17,7 +17,7 @@ from .._core.incoming.cookies import reads_cookies
 from ..errors import ConfigurationError
 from .debug import Base44ReporterFilter
 from .middleware import Base44Middleware, load_on_refusal, load_settings
-from .replies import FRAMEWORKS
+from .replies import FRAMEWORKS, LINE, has_views
 
 
 class Base44Config(AppConfig):
@@ -33,7 +33,8 @@ class Base44Config(AppConfig):
 
 def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> list[CheckMessage]:
     """E001: a setting is wrong, lacks a connector that a guard names, or a guard is left out. W001: the middleware is
-    not installed. W002: error pages and mails would show the token's cookie, or the platform's headers.
+    not installed. W002: error pages and mails would show the token's cookie, or the platform's headers. W003: the
+    redirect views are not there.
     """
     found: list[CheckMessage] = []
     try:
@@ -41,7 +42,16 @@ def check_settings(app_configs: Sequence[AppConfig] | None, **options: Any) -> l
         load_on_refusal()
         settings = source if isinstance(source, Settings) else None
         if getattr(django_settings, "ROOT_URLCONF", None):  # workers and commands may have none
-            check_views(_views(get_resolver().url_patterns), settings, FRAMEWORKS)
+            names = check_views(_views(get_resolver().url_patterns), settings, FRAMEWORKS)
+            if settings is not None and names and not has_views(settings):
+                found.append(
+                    Warning(
+                        "A guard asks for a connection, and the redirect views are not there: who is not connected is "
+                        "shown no way on.",
+                        hint=f"{LINE}, or CONNECT_PATH in BASE44 for pages of your own.",
+                        id="base44_web.W003",
+                    )
+                )
         reporter = import_string(django_settings.DEFAULT_EXCEPTION_REPORTER_FILTER)
         if not issubclass(reporter, Base44ReporterFilter) and (
             settings is None or reads_cookies(settings) or settings.platform_headers != "ignore"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sys
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from django.template.loader import get_template
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .._core.config import Settings
-from .._core.guards.startup import find_bare, left_out, parts_of
+from .._core.guards.startup import connectors_of, find_bare, left_out, parts_of, warn_without_views
 from .._core.replies.html import render
 from .._core.replies.refusal import own_answer
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
@@ -29,6 +30,9 @@ logger = logging.getLogger("base44_web")
 
 FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
 """Packages whose objects may have a view within."""
+
+LINE: Final = 'path("base44/", include("base44_web.django.urls")) to urlpatterns'
+"""What mounts the redirect views."""
 
 _looked_at: set[Any] = set()
 _MOST: Final = 10_000  # views; some apps make them anew for each request
@@ -89,6 +93,8 @@ def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
         logger.error("%s", error)
         return response(early_reply(error), request)
     for each in parts_of(view, FRAMEWORKS):
+        if connectors_of(each):
+            _warn_once(context_of(request).engine.settings)
         if type(each).__name__ == "NinjaAPI" and Base44Error not in each._exception_handlers:
             # With DEBUG it makes a 500 of whatever it has no handler for.
             each.add_exception_handler(Base44Error, _answer_ninja)
@@ -97,6 +103,18 @@ def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
     with contextlib.suppress(TypeError):
         _looked_at.add(view)
     return None
+
+
+def has_views(settings: Settings) -> bool:
+    """Whether something here, or the operator, says where people connect."""
+    return _Links(settings).path("connect", "x") is not None
+
+
+@functools.lru_cache(100)
+def _warn_once(settings: Settings) -> None:
+    # Servers run no system checks.
+    if not has_views(settings):
+        warn_without_views(settings, LINE)
 
 
 def _answer_ninja(request: HttpRequest, error: Exception) -> HttpResponse:

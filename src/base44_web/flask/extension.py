@@ -11,7 +11,7 @@ from flask import Flask
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
 from .._core.fields import framework_keys
-from .._core.guards.startup import check_views
+from .._core.guards.startup import check_views, warn_without_views
 from ..errors import Base44Error, ConfigurationError
 from .caches import check_caches
 from .guards import FRAMEWORKS, check_methods
@@ -108,7 +108,10 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
     """Refuse to serve an app whose guards are wrong, and take in what others have set since."""
     if app is None:
         return
-    check_views(app.view_functions.values(), engines.only.settings if engines.only else None, FRAMEWORKS)
+    settings = engines.only.settings if engines.only else None
+    names = check_views(app.view_functions.values(), settings, FRAMEWORKS)
+    if settings is not None and names and "base44" not in app.blueprints:
+        warn_without_views(settings, 'app.config["BASE44_URL_PREFIX"] = "/base44"')
     check_caches(app.view_functions.values())
     check_methods(app.view_functions.values())
     give_requests_base44(app, engines)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 from starlette.applications import Starlette
@@ -12,6 +13,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.routing import NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._core.engine.context import Context
@@ -186,6 +188,18 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         left += routes_of(each)
         # What is within a mount, a middleware that wraps by hand, or a router that FastAPI includes.
         left += [_attribute(each, name) for name in ("app", "router", "original_router")]
+
+
+def line_for_views(apps: Iterable[Any]) -> str | None:
+    """What mounts the redirect views in these apps, where none has them; `None` where one has, or nobody can tell."""
+    found = [app for app in apps if hasattr(app, "url_path_for")]
+    for app in found:
+        with suppress(NoMatchFound):
+            app.url_path_for("base44-connect", connector="x")
+            return None
+    if any(hasattr(app, "include_router") for app in found):
+        return 'app.include_router(connect_router(), prefix="/base44")'
+    return 'Mount("/base44", routes=connect_routes())' if found else None
 
 
 def routes_of(app: Any) -> Sequence[Any]:

@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.guards.startup import check_views, refuse_bare
+from .._core.guards.startup import check_views, refuse_bare, warn_without_views
 from .._core.incoming.bearer import SUBPROTOCOL_PREFIX
 from .._core.incoming.request import strip_scope
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
-from .guards import routed_views, routes_of
+from .guards import line_for_views, routed_views, routes_of
 from .relay import check_signature
 from .replies import HANDLERS, deliver, escaped_reply, full_path, tell_caches
 from .request import KEY, NestedScope, ScopeState, incoming_of
@@ -117,7 +117,11 @@ class Base44Middleware:
     def _check_guards(self, scope: Scope, settings: Settings | None) -> None:
         starting = scope["type"] == "lifespan"
         apps = (scope.get("app"), self.app)
-        check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
+        names = check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
+        line = line_for_views([*apps, scope.get("router")]) if names and not self._checked else None
+        only = None if self._engines is None else self._engines.only
+        if only is not None and line is not None:
+            warn_without_views(only.settings, line)
         self._checked = True
         self._routes = routes_of(scope.get("app") or self.app)
         self._count = len(self._routes)

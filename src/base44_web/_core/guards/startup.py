@@ -111,7 +111,7 @@ def connectors_of(view: Any) -> tuple[str, ...]:
     return cast(tuple[str, ...], found) if isinstance(found, tuple) else ()
 
 
-def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tuple[str, ...] = ()) -> None:
+def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tuple[str, ...] = ()) -> bool:
     """At the start: every connector that a guard names is configured, and no guard was put above its route.
 
     Args:
@@ -119,9 +119,13 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
         settings: without them (each request brings its own) connectors are not looked at.
         frameworks: packages whose objects may have a view in them.
 
+    Returns:
+        Whether a guard names a connector.
+
     Raises:
         ConfigurationError: a typo would keep everybody out; a guard above its route is left out.
     """
+    names = False
     for view in views:
         bare = find_bare(view, frameworks)
         if bare is not None:
@@ -133,10 +137,27 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
                 "route.",
                 getattr(view, "__name__", view),
             )
-        if settings is not None:
-            for each in parts_of(view, frameworks):
-                for connector in connectors_of(each):
+        for each in parts_of(view, frameworks):
+            for connector in connectors_of(each):
+                names = True
+                if settings is not None:
                     settings.guarded_id(connector)
+    return names
+
+
+def warn_without_views(settings: Settings, line: str) -> None:
+    """Say that guards name connectors, and nothing here connects anybody.
+
+    Args:
+        settings: they can say that other pages do.
+        line: what mounts the redirect views.
+    """
+    if settings.connect_path is None:
+        logger.warning(
+            "A guard asks for a connection, and the redirect views are not mounted: who is not connected is shown no "
+            "way on. Add %s. If pages of your own connect people, set connect_path (BASE44_CONNECT_PATH).",
+            line,
+        )
 
 
 def left_out(view: Any) -> ConfigurationError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 
@@ -73,7 +73,13 @@ class _Ordered:
     taken: bool = False
 
     def __str__(self) -> str:
-        return f"{self.fault} for {self.method or 'any method'} {self.path}"
+        fault, usual = self.fault, Fault()
+        told = [
+            f"{each.name}={value!r}"
+            for each in fields(fault)
+            if (value := getattr(fault, each.name)) != getattr(usual, each.name)
+        ]
+        return f"Fault({', '.join(told)}) for {self.method or 'any method'} {self.path}"
 
 
 class Faults:

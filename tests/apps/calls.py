@@ -51,6 +51,18 @@ def plain(value: Any) -> Any:
     return value
 
 
+def hook(on_refusal: Any, respond: Callable[[int, Any, dict[str, str]], Any]) -> Any:
+    """An `on_refusal` of a framework, from one of none: of what it gives, a tuple is made a response."""
+    if on_refusal is None:
+        return None
+
+    def answer(refusal: Any) -> Any:
+        found = on_refusal(refusal)
+        return respond(*found) if isinstance(found, tuple) else found
+
+    return answer
+
+
 def failed(error: Exception) -> dict[str, Any]:
     fields = {name: getattr(error, name, None) for name in ("status", "code", "message", "data", "retry_after")}
     return {"error": type(error).__name__, "fields": fields | {"text": str(error)}}

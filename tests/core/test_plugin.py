@@ -100,6 +100,17 @@ def test_forgets(base44_emulator):
     base44_emulator.fault(Fault(status=503), path="*/slack")
     base44_emulator.clear_faults()
 
+LASTING = []
+
+@pytest.mark.parametrize("number", range(2))
+def test_what_an_app_remembers_is_of_this_test(base44_emulator, number):
+    if not LASTING:
+        LASTING.append(Base44(settings=Settings(connection_ttl=60)))
+    token = base44_emulator.share("slack")
+    assert LASTING[0].as_service_role.connectors.get_connection("slack").access_token == token
+    if number == 1:
+        LASTING.pop().close()
+
 @pytest.mark.base44(mode="dev")
 def test_as_the_local_dev_server(base44_user, base44_server):
     url = f"{{base44_server.url}}/api/apps/{{os.environ['BASE44_APP_ID']}}/entities/User/me"
@@ -124,7 +135,7 @@ def test_fails_for_a_mark_that_is_wrong(base44_user):
 def test_what_the_fixtures_do(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(BEHAVIOUR)
     result = run(pytester, "--strict-markers", "-Werror")
-    result.assert_outcomes(passed=6, failed=2, errors=1)
+    result.assert_outcomes(passed=8, failed=2, errors=1)
     text = result.stdout.str()
     assert "ordered what no request has met: Fault(status=503) for any method" in text
     assert "*/tokn. Does the path match" in text

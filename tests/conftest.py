@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,8 @@ from base44_web._core.engine.engine import _engines
 from base44_web._core.platform import perform
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import Headers, bearer
-from tests.drivers import CORE, FRAMEWORKS, Driver, changed, environment
-from tests.serving import PATIENCE, eventually, free_port
+from tests.drivers import CORE, FRAMEWORKS, HTTP_LIBRARY, Driver, changed, environment
+from tests.redis_server import RedisServer
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
 OPTIONS = [
@@ -62,7 +60,8 @@ def _split(names: Any) -> list[str]:
 @pytest.fixture(autouse=True)
 def clean_environment() -> Iterator[None]:
     # Tests of failures count calls; those of retries say how many they want.
-    with environment(BASE44_MAX_RETRIES="0"):
+    chosen = {"BASE44_HTTP_CLIENT": "aiohttp"} if HTTP_LIBRARY == "aiohttp" else {}
+    with environment(BASE44_MAX_RETRIES="0", **chosen):
         yield
 
 
@@ -193,34 +192,16 @@ def make(driver_name: str, settings: Settings) -> Iterator[Any]:
 
 
 @pytest.fixture
-def redis(tmp_path: Path) -> Iterator[str]:
-    pytest.importorskip("redis")
-    server = shutil.which("redis-server")
-    if server is None:
-        message = "redis-server is not installed: apt-get install redis-server"
-        if os.environ.get("CI"):
-            pytest.fail(message)
-        pytest.skip(message)
-    port = free_port()
-    process = subprocess.Popen(
-        [server, "--port", str(port), "--save", "", "--dir", str(tmp_path)], stdout=subprocess.DEVNULL
-    )
-    try:
-        url = f"redis://127.0.0.1:{port}/0"
-        from redis import ConnectionError, Redis
+def redis_server(tmp_path: Path) -> Iterator[RedisServer]:
+    server = RedisServer(tmp_path)
+    server.start()
+    yield server
+    server.stop()
 
-        with Redis.from_url(url) as client:
 
-            def answers() -> bool:
-                with suppress(ConnectionError):
-                    return bool(client.ping())
-                return False
-
-            assert eventually(answers)
-        yield url
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
+@pytest.fixture
+def redis(redis_server: RedisServer) -> str:
+    return redis_server.url
 
 
 # --- browsers

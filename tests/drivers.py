@@ -38,9 +38,13 @@ FRAMEWORKS: Final = (
 ONE_EACH: Final = ("starlette-async", "fastapi-async", "django-wsgi-sync", "django-asgi-async", "flask-sync")
 
 
+# Of this run of the matrix: "httpx", whose clients are given; "aiohttp", which the settings name; else the default.
+HTTP_LIBRARY: Final = os.environ.get("TEST_HTTP_LIBRARY")
+
+
 def library() -> Any:
-    """The HTTP library of this run of the matrix: the default, or `httpx`."""
-    if os.environ.get("TEST_HTTP_LIBRARY") != "httpx":
+    """The transport of this run of the matrix, where one is given."""
+    if HTTP_LIBRARY != "httpx":
         return None
     import httpx
 

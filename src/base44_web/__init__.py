@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from ._core.connections.memory import ConnectionCounts
     from ._core.engine.apps import Arrival, SettingsResolver
     from ._core.engine.engine import connection_counts
+    from ._core.names import AppUserConnector, IntegrationType
     from ._core.provider_auth import ProviderAuth
     from ._core.replies.refusal import Refusal
     from ._core.secret import Secret
     from ._core.transport.httpx_clients import HttpxTransports
     from ._core.transport.message import PlatformRequest, PlatformResponse
     from ._core.transport.protocol import AsyncTransport, Transport, TransportFactory
-    from ._core.values import ApiResponse, AppUser, Connection, ConnectorID, UnverifiedClaims
+    from ._core.values import ApiResponse, AppUser, Connection, ConnectionWith, ConnectorID, UnverifiedClaims
     from .errors import (
         AlreadyConnectedError,
         AuthenticationError,
@@ -52,6 +53,7 @@ __all__ = [
     "AlreadyConnectedError",
     "ApiResponse",
     "AppUser",
+    "AppUserConnector",
     "Arrival",
     "AsyncBase44",
     "AsyncConnectorsModule",
@@ -66,10 +68,12 @@ __all__ = [
     "ConflictError",
     "Connection",
     "ConnectionCounts",
+    "ConnectionWith",
     "ConnectorID",
     "ConnectorsModule",
     "CreditsExhaustedError",
     "HttpxTransports",
+    "IntegrationType",
     "InvalidResponseError",
     "MeteredConnectorError",
     "MiddlewareMissingError",
@@ -107,13 +111,14 @@ _PLACES = {
     "._core.connections.memory": ("ConnectionCounts",),
     "._core.engine.apps": ("Arrival", "SettingsResolver"),
     "._core.engine.engine": ("connection_counts",),
+    "._core.names": ("AppUserConnector", "IntegrationType"),
     "._core.provider_auth": ("ProviderAuth",),
     "._core.replies.refusal": ("Refusal",),
     "._core.secret": ("Secret",),
     "._core.transport.httpx_clients": ("HttpxTransports",),
     "._core.transport.message": ("PlatformRequest", "PlatformResponse"),
     "._core.transport.protocol": ("AsyncTransport", "Transport", "TransportFactory"),
-    "._core.values": ("ApiResponse", "AppUser", "Connection", "ConnectorID", "UnverifiedClaims"),
+    "._core.values": ("ApiResponse", "AppUser", "Connection", "ConnectionWith", "ConnectorID", "UnverifiedClaims"),
     ".errors": (
         "AlreadyConnectedError",
         "AuthenticationError",

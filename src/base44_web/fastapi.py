@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from ._core.installed import need
 
-need("fastapi", (0, 136), extra="fastapi")
+need("fastapi")
 
 import logging
 from typing import Annotated, Any, Final, NoReturn, cast
@@ -28,6 +28,8 @@ from starlette.responses import Response
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
 from ._core.guards.startup import CONNECTORS, Needs, check_connectors
+from ._core.names import AppUserConnector
+from ._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES, SCHEME_NAME
 from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
@@ -51,11 +53,7 @@ __all__ = [
 ]
 
 
-_SCHEME = {
-    "scheme_name": "Base44AppUser",
-    "bearerFormat": "JWT",
-    "description": "The Base44 app user's JWT.",
-}
+_SCHEME = {"scheme_name": SCHEME_NAME, "bearerFormat": BEARER_FORMAT, "description": DESCRIPTION}
 
 
 class _Client(HTTPBearer):
@@ -105,6 +103,7 @@ class _Admission(HTTPBearer):
     def __init__(self, needs: Needs = _USER) -> None:
         super().__init__(**_SCHEME, auto_error=False)
         self.needs = needs
+        self._hash = hash(needs)  # FastAPI asks for it three times a request
         setattr(self, CONNECTORS, needs.connectors)
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
@@ -113,9 +112,10 @@ class _Admission(HTTPBearer):
         outcome = await admission(request, context, self.needs)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
-        if not self.needs.connectors:
+        connectors = self.needs.connectors
+        if not connectors:
             return outcome
-        connection = context.at_hand(context.engine.settings.connector_id(self.needs.connectors[0]))
+        connection = context.at_hand(context.engine.settings.connector_id(connectors[0]))
         assert connection is not None
         return connection
 
@@ -123,7 +123,7 @@ class _Admission(HTTPBearer):
         return isinstance(other, _Admission) and other.needs == self.needs
 
     def __hash__(self) -> int:
-        return hash(self.needs)
+        return self._hash
 
 
 class _CalledGuard(type):
@@ -199,7 +199,7 @@ class AppUserConnection(_GuardParameter):
 
     _example = '"calendar"'
 
-    def __init__(self, connector: str, *, fresh: bool = False) -> None:
+    def __init__(self, connector: AppUserConnector, *, fresh: bool = False) -> None:
         super().__init__(_Admission(Needs(check_connectors((connector,), "AppUserConnection"), fresh)))
 
 
@@ -213,10 +213,5 @@ def connect_router() -> APIRouter:
     return router
 
 
-_PROBLEM: Final = {"application/problem+json": {"schema": {"type": "object"}}}
-guard_responses: Final[dict[int | str, dict[str, Any]]] = {
-    401: {"description": "Nobody is signed in, or the sign-in is no longer valid.", "content": _PROBLEM},
-    403: {"description": "Not connected: `connect_url` says where to connect.", "content": _PROBLEM},
-    503: {"description": "The platform cannot be asked at the moment.", "content": _PROBLEM},
-}
+guard_responses: Final[dict[int | str, dict[str, Any]]] = RESPONSES
 """What guards answer, for OpenAPI: `@app.get("/calendar", responses=guard_responses)`. A dependency cannot add it."""

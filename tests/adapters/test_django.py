@@ -26,6 +26,7 @@ from base44_web import (
     AuthenticationError,
     Base44,
     ConfigurationError,
+    Refusal,
     Settings,
 )
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
@@ -53,11 +54,12 @@ from tests.serving import PATIENCE, ROOT
 
 pytest.importorskip("django")
 from django.apps import apps
-from django.core.checks import run_checks
+from django.core.checks import INFO, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist
+from django.template.response import SimpleTemplateResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import include, path, set_script_prefix
 from django.utils.decorators import method_decorator
@@ -67,7 +69,7 @@ from django.views.decorators.cache import cache_page
 from django.views.decorators.csrf import csrf_exempt
 
 from base44_web.django import Base44Middleware, app_user_connected, app_user_required, get_base44
-from base44_web.django.apps import check_settings
+from base44_web.django.checks import check_settings
 from base44_web.django.middleware import load_settings
 from base44_web.django.urls import urlpatterns
 from tests.apps import django as django_app
@@ -80,14 +82,27 @@ def checks(**settings: Any) -> list[str]:
 
 def test_django_checks() -> None:
     path = "base44_web.django.Base44Middleware"
-    good = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "69e6"}}
+    good = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "69e6"}, "APP_URL": "https://my.base44.app"}
     assert checks(BASE44=good, MIDDLEWARE=[path]) == []
     assert checks(BASE44=good, MIDDLEWARE=["tests.apps.django.Middleware"]) == []
     assert checks(BASE44=good, MIDDLEWARE=[]) == ["base44_web.W001"]
     for wrong in ({}, {"app_id": "a"}, {"APP_ID": "a", "TIMEOUT": "x"}, {"APP_ID": "a", "APPID": "b"}, "a", None):
         assert checks(BASE44=wrong, MIDDLEWARE=[path]) == ["base44_web.E001"]
     with environment(BASE44_APP_ID="a"):
-        assert checks(BASE44={"APP_USER_CONNECTORS": {"calendar": "69e6"}}, MIDDLEWARE=[path]) == []
+        assert checks(BASE44={**good, "APP_ID": None}, MIDDLEWARE=[path]) == []
+
+
+def test_django_checks_what_doctor_checks() -> None:
+    good = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "69e6"}, "VERIFICATION": "none"}
+    with environment(BASE44_APPID="a"), override_settings(BASE44=good, MIDDLEWARE=[OURS]):
+        told = {message.id: message.hint for message in run_checks()}
+        assert list(told) == ["base44_web.W003", "base44_web.W010", "base44_web.W005"]
+        assert told["base44_web.W005"] == "Did you mean BASE44_APP_ID?"
+        deployed = [message for message in run_checks(include_deployment_checks=True) if message.id not in told]
+        ours = [message for message in deployed if message.id.startswith("base44")]
+        assert [(message.id, message.level) for message in ours] == [("base44_web.I001", INFO)]
+        with override_settings(SILENCED_SYSTEM_CHECKS=["base44_web.W003"]):
+            assert [message.id for message in run_checks() if not message.is_silenced()] == list(told)[1:]
 
 
 def test_django_raises_at_load() -> None:
@@ -131,7 +146,7 @@ def test_a_django_resolver_stands_alone() -> None:
 def test_django_checks_the_connectors_of_guards() -> None:
 
     for names, found in (({"mail": "70a1"}, ["base44_web.E001"]), ({"calendar": "69e6"}, [])):
-        with override_settings(BASE44={"APP_ID": "a", "APP_USER_CONNECTORS": names}):
+        with override_settings(BASE44={"APP_ID": "a", "APP_USER_CONNECTORS": names, "APP_URL": "https://a.base44.app"}):
             assert [message.id for message in run_checks() if str(message.id).startswith("base44")] == found
 
 
@@ -292,7 +307,12 @@ def test_djangos_debug_page(django_debug: None, platform: str, emulator: Emulato
 
 
 def test_djangos_check_of_the_filter(django_debug: None) -> None:
-    base = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "1"}, "SECRET": SESSION}
+    base = {
+        "APP_ID": "a",
+        "APP_USER_CONNECTORS": {"calendar": "1"},
+        "APP_URL": "https://a.base44.app",
+        "SECRET": SESSION,
+    }
     middleware = ["tests.apps.django.Middleware"]
     with override_settings(BASE44={**base, "TOKEN_SOURCES": ["header", "session"]}, MIDDLEWARE=middleware):
         assert [message.id for message in run_checks()] == []
@@ -310,6 +330,24 @@ def test_a_mistake_in_a_template_is_told(settings: Settings, tmp_path: Path) -> 
         with pytest.raises(TemplateDoesNotExist, match="nowhere"):
             driver.request("GET", "/me", NAVIGATION)
         driver.close()
+
+
+@pytest.mark.parametrize("name", ["django-wsgi-sync", "django-asgi-async"])
+def test_on_refusal_may_give_what_is_rendered_later(settings: Settings, tmp_path: Path, name: str) -> None:
+    """Whoever looks at it before Django would render it: the REST framework does. If it fails, ours is given."""
+    (tmp_path / "mine.html").write_text("Mine: {{ code }}")
+    backend = {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [tmp_path]}
+    with override_settings(TEMPLATES=[backend]):
+        for template, expected in (("mine.html", "Mine: sign-in-required"), ("nowhere.html", "sign-in-required")):
+
+            def on_refusal(refusal: Refusal, template: str = template) -> Any:
+                return SimpleTemplateResponse(template, {"code": refusal.code}, status=refusal.status)
+
+            driver = Driver(name, settings, on_refusal=on_refusal)
+            answer = driver.request("GET", "/me", [])
+            driver.close()
+            assert answer.status_code == 401
+            assert expected in answer.text
 
 
 def test_where_the_views_are_not_mounted(settings: Settings, headers: dict[str, str]) -> None:

@@ -151,7 +151,7 @@ def test_leaving_a_requests_client_closes_nothing(server: Any, emulator: Emulato
     engine = Engine(Settings(app_id=emulator.app_id, server_url=server.url, service_token=emulator.service_token))
     base44 = Base44._for(Context(engine, Incoming("GET", [])))
     base44.as_service_role.connectors.get_connection("slack")
-    held = engine.platform.pools.blocking._transport
+    held = engine.platform.pools.blocking._held
     with base44:
         base44.token  # noqa: B018
 
@@ -160,7 +160,7 @@ def test_leaving_a_requests_client_closes_nothing(server: Any, emulator: Emulato
             """Nothing to do."""
 
     asyncio.run(main())
-    assert engine.platform.pools.blocking._transport is held
+    assert engine.platform.pools.blocking._held is held
     assert held is not None
 
 
@@ -288,9 +288,9 @@ def test_a_fork_while_another_thread_is_inside(emulator: Emulator) -> None:
     thread = threading.Thread(target=base44.as_service_role.connectors.get_connection, args=["slack"])
     thread.start()
     assert inside.wait(PATIENCE)
-    held = engine.platform.pools.blocking._transport
+    held = engine.platform.pools.blocking._held
     engine._after_fork()
-    assert engine.platform.pools.blocking._transport is None
+    assert engine.platform.pools.blocking._held is None
     assert engine.platform.pools.blocking._inherited == [held]
     assert base44.as_service_role.connectors.get_connection("slack").access_token
     let_go.set()

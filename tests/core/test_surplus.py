@@ -1,13 +1,14 @@
 """Octets after the end of an answer are nobody's: above all not the next caller's answer.
 
-Neither httpcore nor httpx looks, and what `drop_if_surplus` does goes through private attributes of theirs: each library,
-blocking and awaiting, is pinned here.
+None of httpcore, httpx and aiohttp looks, and what `drop_if_surplus` and `aiohttp_client._is_clean` do goes through private
+attributes of theirs: each library, blocking and awaiting, is pinned here, with both parsers of aiohttp.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import socket
 import threading
@@ -24,6 +25,7 @@ from tests.checks import bearer
 from tests.serving import PATIENCE
 
 WAYS = [f"{library}-{kind}" for library in ("default", "httpx2", "httpx") for kind in ("blocking", "awaiting")]
+WAYS += ["aiohttp-awaiting", "aiohttp_in_python-awaiting", "aiohttp_on_uvloop-awaiting"]
 
 
 def record(who: str) -> bytes:
@@ -49,13 +51,22 @@ SURPLUS: dict[str, Callable[[str], bytes]] = {
     "a 304 with a body": lambda who: b"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n" + EVIL,
     "an error and a second answer": lambda who: b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}" + EVIL,
     "a redirect and a second answer": lambda who: b"HTTP/1.1 302 No\r\nLocation: /\r\nContent-Length: 0\r\n\r\n" + EVIL,
+    "a switch that nobody asked for": lambda who: (
+        b"HTTP/1.1 101 No\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n" + EVIL
+    ),
     "one octet": lambda who: answered(who) + b"H",
     "half an answer": lambda who: answered(who) + EVIL[:20],
+    "one octet after chunks": lambda who: chunked(who) + b"H",
+    "a second answer after a trailer": lambda who: chunked(who)[:-2] + b"X-Trailer: 1\r\n\r\n" + EVIL,
+    "half an answer after a trailer": lambda who: chunked(who)[:-2] + b"X-Trailer: 1\r\n\r\n" + EVIL[:20],
+    "a head without its end": lambda who: answered(who) + EVIL[: EVIL.index(b"{") - 2],
     "a length that is too short": lambda who: answered(who).replace(b"\r\n\r\n", b"  \r\n\r\n", 1) + b" " * 3 + EVIL,
 }
 CLEAN: dict[str, Callable[[str], bytes]] = {
     "an answer": answered,
     "chunks": chunked,
+    "chunks and a trailer": lambda who: chunked(who)[:-2] + b"X-Trailer: 1\r\n\r\n",
+    "an interim answer before": lambda who: b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + answered(who),
     "a 204": lambda who: b"HTTP/1.1 204 No Content\r\n\r\n",
     "an error": lambda who: b"HTTP/1.1 401 No\r\nContent-Length: 2\r\n\r\n{}",
     "nothing": lambda who: b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -128,16 +139,43 @@ def upstream() -> Iterator[Upstream]:
     upstream.close()
 
 
-def asked(way: str, upstream: Upstream, callers: list[str], between: Callable[[], None] = lambda: None) -> list[str]:
-    """Whom each caller, one after the other, is taken for; or the name of the error."""
+def loop_factory(library: str) -> Callable[[], asyncio.AbstractEventLoop] | None:
+    if not library.endswith("uvloop"):
+        return None
+    new_loop: Callable[[], asyncio.AbstractEventLoop] = pytest.importorskip("uvloop").new_event_loop
+    return new_loop
+
+
+@pytest.fixture(autouse=True)
+def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parser of aiohttp that a way names."""
+    way = request.node.callspec.params["way"]
+    if way.startswith("aiohttp"):
+        pytest.importorskip("aiohttp")
+        from aiohttp import client_proto, http_parser
+
+        if "in_python" in way:
+            monkeypatch.setattr(client_proto, "HttpResponseParser", http_parser.HttpResponseParserPy)
+        elif client_proto.HttpResponseParser is http_parser.HttpResponseParserPy:
+            pytest.skip("aiohttp has no compiled parser here")
+
+
+def asked(
+    way: str, upstream: Upstream, callers: list[str], between: Callable[[], None] = lambda: None, *, turns: int = 0
+) -> list[str]:
+    """Whom each caller, one after the other, is taken for; or the name of the error.
+
+    After each, `between` is called, and an event loop has so many turns to read what that has sent.
+    """
     library, _, kind = way.partition("-")
     transport: Any = None
-    if library != "default":
+    if library in ("httpx2", "httpx"):
         module = pytest.importorskip(library)
         transport = HttpxTransports(client=module.Client, async_client=module.AsyncClient)
     settings = Settings(
-        app_id="app", server_url=upstream.url, identity_ttl=0, connection_ttl=0, max_retries=0, timeout=PATIENCE
-    )
+        app_id="app", server_url=upstream.url, identity_ttl=0, connection_ttl=0, max_retries=0, timeout=PATIENCE,
+        http_client="aiohttp" if library.startswith("aiohttp") else "httpx2",
+    )  # fmt: skip
     engine = Engine(settings, transport)
 
     def context(who: str) -> Context:
@@ -152,11 +190,14 @@ def asked(way: str, upstream: Upstream, callers: list[str], between: Callable[[]
             except Exception as error:
                 found.append(type(error).__name__)
             between()
+            for _ in range(turns):
+                await asyncio.sleep(0)
         await engine.aclose()
         return found
 
     if kind == "awaiting":
-        return asyncio.run(awaiting())
+        with asyncio.Runner(loop_factory=loop_factory(library)) as runner:
+            return runner.run(awaiting())
     found = []
     for who in callers:
         try:
@@ -179,11 +220,28 @@ def test_what_comes_after_an_answer_is_nobodys(way: str, upstream: Upstream) -> 
         assert upstream.connections == before + len(callers), name  # each answer came with surplus
 
 
+# What comes late, after which first answer.
+LATE: dict[str, tuple[Callable[[str], bytes], bytes]] = {
+    "an answer": (answered, EVIL),
+    "two answers": (answered, EVIL + EVIL),
+    "an answer after chunks": (chunked, EVIL),
+    "one octet": (answered, b"H"),
+    "half an answer": (answered, EVIL[:20]),
+    "no HTTP": (answered, b"SSH-2.0-x\r\n\r\n"),
+    "the second half": (lambda who: answered(who) + EVIL[:20], EVIL[20:]),
+}
+
+
+@pytest.mark.parametrize("turns", [0, 5])
 @pytest.mark.parametrize("way", WAYS)
-def test_what_comes_while_a_connection_lies_in_the_pool_is_nobodys(way: str, upstream: Upstream) -> None:
-    """Loopback has delivered what was sent when `sendall` returns."""
-    assert asked(way, upstream, ["ada", "grace"], lambda: upstream.send_late(EVIL)) == ["ada", "grace"]
-    assert upstream.connections == 2
+def test_what_comes_while_a_connection_lies_in_the_pool_is_nobodys(way: str, upstream: Upstream, turns: int) -> None:
+    """Loopback has delivered what was sent when `sendall` returns: the event loop has read it by then, or not."""
+    for name, (first, late) in LATE.items():
+        upstream.first = first
+        before = upstream.connections
+        found = asked(way, upstream, ["ada", "grace"], functools.partial(upstream.send_late, late), turns=turns)
+        assert found == ["ada", "grace"], name
+        assert upstream.connections == before + 2, name
 
 
 @pytest.mark.parametrize("way", WAYS)

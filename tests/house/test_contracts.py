@@ -29,6 +29,12 @@ BREACHES = {
         "_core/views/handlers.py", "import asyncio", "The core waits through an IO: asyncio is known to few"),
     "Starlette's adapter that imports another framework": (
         "starlette/replies.py", "import django", "An adapter needs its own framework alone"),
+    "Django's adapter that needs the REST framework": (
+        "django/guards.py", "import rest_framework.views", "Django's adapter needs Django alone"),
+    "Django's adapter that needs Ninja through ours": (
+        "django/replies.py", "from .ninja import AppUserAuth", "Django's adapter needs Django alone"),
+    "Ninja's module that needs the REST framework's": (
+        "django/ninja.py", "from . import rest_framework", "What goes with Django does not need one another"),
     "a bridge that knows an adapter": (
         "bridges/_requests.py", "from ..flask import request", "Imports only go down"),
     "the emulator that knows a framework": ("testing/_server.py", "import starlette", "The core knows no framework"),

@@ -141,7 +141,7 @@ def listening(handle: Handle) -> Iterator[str]:
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
-        do_GET = do_POST = do_HEAD = lambda self: handle(self)
+        do_GET = do_POST = do_PUT = do_HEAD = lambda self: handle(self)
 
         def log_message(self, *_: Any) -> None: ...
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, cast, final
 
 from ..errors import ConfigurationError
 from . import fields
-from .fields import PlatformHeaders, Setting, TokenSource, Verification, declared
+from .fields import Factories, HttpClient, PlatformHeaders, Setting, TokenSource, Verification, declared
 from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
 from .values import ConnectorID
+from .variables import unread
 
 logger = logging.getLogger("base44_web")
-# The command line tool's, and the name of a framework's own setting that is no field.
-_OTHER_NAMES = {"BASE44_API_KEY", "BASE44_API_URL", "BASE44_DISABLE_TELEMETRY", "BASE44_URL_PREFIX"}
 _USUAL = (str, int, float, bool, list, tuple, dict)
 Text: TypeAlias = Setting[str | None, str | None]
 Texts: TypeAlias = Setting[Iterable[str] | None, tuple[str, ...]]
@@ -26,8 +25,9 @@ Credential: TypeAlias = Setting[str | Secret | None, Secret | None]
 
 
 class _Given(Opaque):
-    __slots__ = ("_given",)
+    __slots__ = ("_borrowed", "_given")
     _given: Mapping[str, Any]  # what code gave, as against a framework or the environment
+    _borrowed: frozenset[str]  # what only the framework's own configuration gave
 
 
 @final
@@ -109,7 +109,9 @@ class Settings(_Given):
         fields.sign_in_url, doc="none. Where the pages of guards send people who are not signed in"
     )
     platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
-        fields.platform_headers, "ignore", doc='`"ignore"`; `"trust"`, `"signed"`: see [deployment](deployment.md)'
+        fields.one_of(PlatformHeaders),
+        "ignore",
+        doc='`"ignore"`; `"trust"`, `"signed"`: see [deployment](deployment.md)',
     )
     relay_keys: Setting[Mapping[str, str | Secret] | None, Mapping[str, Secret]] = Setting(
         fields.relay_keys,
@@ -148,8 +150,14 @@ class Settings(_Given):
         doc="2. How often a call is made again, within `timeout`, [where it may be](security.md#what-goes-out)",
     )
     ca_file: Text = Setting(fields.ca_file, doc="none. A PEM file of authorities to trust besides the system's")
+    http_client: Setting[HttpClient | None, HttpClient] = Setting(
+        fields.one_of(HttpClient),
+        "httpx2",
+        doc='`"httpx2"`; `"httpx"`, `"aiohttp"`: the library that sends awaited calls, '
+        "[aiohttp the fastest](performance.md#awaited-calls-on-aiohttp)",
+    )
     verification: Setting[Verification | None, Verification] = Setting(
-        fields.verification,
+        fields.one_of(Verification),
         "platform",
         doc='`"platform"`; `"keys"`, `"none"`: see [who is asking](security.md#who-is-asking)',
     )
@@ -184,6 +192,13 @@ class Settings(_Given):
         30.0,
         doc="30 seconds for which a connection may be used again without asking the platform, at most 300; 0: not at "
         "all. Whatever it is, all who ask at the same time share one call",
+    )
+    connection_store: Setting[str | Secret | Factories | None, Secret | Factories | None] = Setting(
+        fields.connection_store,
+        wrap=fields.as_store,
+        doc="none: each process remembers for itself. A Redis that all servers share (`redis://…`, `rediss://…`), or a "
+        "pair of functions that make a blocking and an awaiting client; needs a `secret` that all servers have. See "
+        "[scale](scale.md)",
     )
     if not TYPE_CHECKING:
 
@@ -223,26 +238,22 @@ class Settings(_Given):
         if unknown:
             raise ConfigurationError(f"There is no setting {', '.join(unknown)}; known are {', '.join(cls.FIELDS)}.")
         self = cls.__new__(cls)
-        cls._warn_of_names()
+        for name, near in cls.unread():
+            if near is not None:
+                logger.warning("%s in the environment is no setting: did you mean %s?", name, near)
         self._fill({} if given is None else given._given, framework, fallback)
         return self.complete()
 
     @classmethod
-    def _warn_of_names(cls) -> None:
-        """Names in the environment that are nearly a setting's have no effect, and nobody would see why."""
-        known = {setting.variable for setting in cls.FIELDS.values()}
-        found = {name for name in os.environ if name.startswith("BASE44_")} - known - _OTHER_NAMES
-        if found:
-            from difflib import get_close_matches
-
-            for name in sorted(found):
-                for near in get_close_matches(name, known, 1, 0.88):
-                    logger.warning("%s in the environment is no setting: did you mean %s?", name, near)
+    def unread(cls) -> Iterator[tuple[str, str | None]]:
+        """Variables of the environment that look like a setting's, and have no effect; see `variables.unread`."""
+        return unread(os.environ, {setting.variable for setting in cls.FIELDS.values()})
 
     def _fill(
         self, given: Mapping[str, Any], framework: Mapping[str, Any], fallback: Mapping[str, Any] | None = None
     ) -> None:
         object.__setattr__(self, "_given", MappingProxyType(dict(given)))
+        borrowed: set[str] = set()
         for name, setting in self.FIELDS.items():
             raw = given.get(name)
             if raw is None:
@@ -251,6 +262,7 @@ class Settings(_Given):
                 raw = setting.wrapped(os.environ.get(setting.variable) or None)
             if raw is None:
                 raw = (fallback or {}).get(name)
+                borrowed.update(() if raw is None else (name,))
             try:
                 value = setting.default if raw is None else setting.parse(raw)
             except ValueError as error:
@@ -258,6 +270,7 @@ class Settings(_Given):
                 odd = "" if kind in _USUAL else f"; given is a {kind.__name__}"
                 raise ConfigurationError(f"The setting {name} ({setting.variable}) {error}{odd}.") from None
             object.__setattr__(self, name, value)
+        object.__setattr__(self, "_borrowed", frozenset(borrowed))
 
     def complete(self) -> Self:
         """These settings, checked as a whole. An adapter or client does it at start-up, when all sources are in.
@@ -298,6 +311,13 @@ class Settings(_Given):
             )
         if "session" in self.token_sources and any(len(secret.reveal()) < 32 for secret in self.secret):
             return "secret (BASE44_SECRET, or the framework's secret key) is shorter than 32 characters."
+        if self.connection_store is not None and (
+            not self.secret or "secret" in self._borrowed or any(len(secret.reveal()) < 32 for secret in self.secret)
+        ):
+            return (
+                "connection_store (BASE44_CONNECTION_STORE) needs secret (BASE44_SECRET), of 32 characters or more and "
+                "the same on all servers; a framework's own secret key is not taken for it."
+            )
         unknown = sorted(set(self.connector_types) - set(self.app_user_connectors))
         if unknown:
             return (

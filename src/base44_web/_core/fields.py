@@ -15,11 +15,13 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeAlias, TypeVar, cast, dataclass_transform, get_args
 
 from .secret import Secret, as_secret
-from .urls import check_identifier, is_safe_url, parse_origin
+from .urls import check_identifier, is_safe_url, parse_origin, store_problem
 
 TokenSource: TypeAlias = Literal["header", "cookie", "session", "subprotocol"]
 PlatformHeaders: TypeAlias = Literal["ignore", "trust", "signed"]
 Verification: TypeAlias = Literal["platform", "keys", "none"]
+Factories: TypeAlias = tuple[Callable[[], Any], Callable[[], Any]]
+HttpClient: TypeAlias = Literal["httpx2", "httpx", "aiohttp"]
 
 _APP_ID = re.compile(r"[A-Za-z0-9_-]{1,128}")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -240,16 +242,16 @@ def sign_in_url(value: object) -> str:
     raise ValueError("must be a path on this server, or an https URL")
 
 
-def platform_headers(value: object) -> PlatformHeaders:
-    if value not in get_args(PlatformHeaders):
-        raise ValueError('must be "ignore", "trust" or "signed"')
-    return cast(PlatformHeaders, value)
+def one_of(choices: object) -> Callable[[object], Any]:
+    """Parses a word of a `Literal`."""
+    *others, last = (f'"{word}"' for word in get_args(choices))
 
+    def parse(value: object) -> object:
+        if value not in get_args(choices):
+            raise ValueError(f"must be {', '.join(others)} or {last}")
+        return value
 
-def verification(value: object) -> Verification:
-    if value not in get_args(Verification):
-        raise ValueError('must be "platform", "keys" or "none"')
-    return cast(Verification, value)
+    return parse
 
 
 def verification_key(value: object) -> Secret:
@@ -270,6 +272,23 @@ def replay_store(value: object) -> Secret:
     if not _is_secret_text(value) or not cast(Secret, value).reveal().strip():
         raise ValueError("must be the path of a file, or a redis URL")
     return cast(Secret, value)
+
+
+def as_store(value: Any) -> Any:
+    """An address can hold a password; what makes clients holds nothing to hide."""
+    return as_secret(value) if isinstance(value, str) else value
+
+
+def connection_store(value: object) -> Secret | Factories:
+    if isinstance(value, Secret):
+        problem = store_problem(value) if _is_secret_text(value) else "must be a text"
+        if problem is not None:
+            raise ValueError(problem)
+        return value
+    made = cast(list[Any], value) if isinstance(value, list | tuple) else []
+    if len(made) != 2 or not all(callable(each) for each in made):
+        raise ValueError("must be a redis URL, or a pair of functions that make a blocking and an awaiting client")
+    return made[0], made[1]
 
 
 def names(value: object) -> tuple[str, ...]:

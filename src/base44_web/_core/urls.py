@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import quote, urlsplit, urlunsplit
+from typing import Final
+from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+
+from .secret import Secret
 
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]{0,252}[a-z0-9])?\.?|\[[0-9a-f:.]+\]")
 _VISIBLE = re.compile(r"[!-~]+")
@@ -12,6 +15,7 @@ _DEFAULT_PORTS = {"https": 443, "http": 80}
 # What encodeURIComponent leaves alone beyond letters and digits (ECMA-262 §19.2.6.4).
 _UNRESERVED = "-_.!~*'()"
 _URL_SAFE = "/%:=&?~#+!$,;'@()*[]|"
+_STEERING = frozenset("/\\?#%")
 _NEEDS_ENCODING = re.compile(r"[^!-~]")
 
 
@@ -121,7 +125,7 @@ def check_identifier(value: object, what: str) -> str:
         raise TypeError(f"{what} must be a str, not {type(value).__name__}")
     if not value or value in (".", ".."):
         raise ValueError(f"{what} must not be empty, '.' or '..'")
-    if any(character in "/\\?#%" or not character.isprintable() for character in value):
+    if not value.isprintable() or not _STEERING.isdisjoint(value):
         raise ValueError(f"{what} must not contain / \\ ? # % or control characters: {value!r}")
     return value
 
@@ -129,3 +133,25 @@ def check_identifier(value: object, what: str) -> str:
 def encode_segment(value: str) -> str:
     """Percent-encode a path segment the way JavaScript's `encodeURIComponent` does."""
     return quote(value, safe=_UNRESERVED)
+
+
+_STORE_OPTIONS: Final = ("client_name", "db", "protocol", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_CHECKS: Final = ("ssl_cert_reqs", "ssl_check_hostname")
+
+
+def store_problem(address: Secret) -> str | None:
+    """What is wrong with the address of a Redis. Returned, for this frame knows a password; only names are told."""
+    try:
+        parts = urlsplit(address.reveal())
+        scheme, has_host, _ = parts.scheme, bool(parts.hostname), parts.port
+    except ValueError:
+        return "is no URL"
+    if scheme not in ("redis", "rediss", "unix") or not (has_host or scheme == "unix"):
+        return "must be redis://…, rediss://… or unix://…"
+    for name, option in parse_qsl(parts.query, keep_blank_values=True):
+        if name in _CHECKS:
+            if option.lower() not in ("required", "true", "1"):
+                return f"switches off the check of its server's certificate ({name}): name its authority in ca_file"
+        elif name not in _STORE_OPTIONS:
+            return f"has an option that cannot be given here; known are {', '.join(_STORE_OPTIONS)}"
+    return None

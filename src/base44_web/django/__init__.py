@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from .._core.installed import need
 
-need("django", (5, 2), extra="django")
+need("django")
 
 from .guards import app_user_connected, app_user_required
 from .middleware import Base44Middleware

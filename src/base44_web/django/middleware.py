@@ -19,7 +19,7 @@ from .._core.replies.refusal import OnRefusal
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
 from .relay import check_signature
-from .replies import answer, finish, is_bare_500, look_at
+from .replies import answer, finish, is_bare_500, look_at, ready
 from .replies import response as to_response
 from .request import ENGINE, INCOMING, HeldEngine, full_path, incoming_of, strip_platform_headers
 
@@ -54,7 +54,7 @@ class Base44Middleware:
         problem = None
         try:
             self._engines = Engines(
-                load_settings(), self.transport, wsgi=not self._is_async, on_refusal=load_on_refusal()
+                load_settings(), self.transport, wsgi=not self._is_async, on_refusal=ready(load_on_refusal())
             )
             self._engines.probe()
         except ConfigurationError as error:
@@ -141,7 +141,7 @@ def load_settings() -> Settings | SettingsResolver:
         if not isinstance(resolver, SettingsResolver):
             raise ConfigurationError("RESOLVER in the setting BASE44 must be the path of a SettingsResolver.")
         return resolver
-    return Settings.load(None, {name.lower(): value for name, value in named.items()}, _secret_key())
+    return Settings.load(None, {name.lower(): value for name, value in named.items()}, framework_secret())
 
 
 def load_on_refusal() -> OnRefusal | None:
@@ -174,7 +174,7 @@ def _given() -> dict[str, Any] | None:
     return {name.upper(): value for name, value in wrapped.items()}
 
 
-def _secret_key() -> dict[str, Any]:
+def framework_secret() -> dict[str, Any]:
     """Django's own secret keys, wrapped: they seal the session if nothing else is given for that."""
     try:
         return {"secret": framework_keys(django_settings.SECRET_KEY, django_settings.SECRET_KEY_FALLBACKS)}

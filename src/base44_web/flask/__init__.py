@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from .._core.installed import need
 
-need("flask", (3, 1), extra="flask")
+need("flask")
 
 from .extension import Base44Extension
 from .guards import app_user_connected, app_user_required

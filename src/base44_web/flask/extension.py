@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.fields import framework_keys
-from .._core.guards.startup import check_views, warn_without_views
+from .._core.guards.startup import warn_without_views
 from ..errors import Base44Error, ConfigurationError
-from .caches import check_caches
-from .guards import FRAMEWORKS, check_methods
+from .checks import KEY, check_guards, commands, line_for_views, secret_key
 from .relay import find_engine
 from .replies import answer_errors, as_a_view_does, early_response
 from .request import ENGINE, give_requests_base44
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
 
-_KEY = "base44_web"
 _PREFIX = "BASE44_"
 
 
@@ -65,15 +62,16 @@ class Base44Extension:
         Raises:
             ConfigurationError: a setting is missing or wrong, or the app has the extension already.
         """
-        if _KEY in app.extensions:
+        if KEY in app.extensions:
             raise ConfigurationError("Base44Extension is set up for this app already.")
         prefix = cast("dict[str, Any]", app.config).get("BASE44_URL_PREFIX", "/base44")
         source = self._settings
         if not isinstance(source, SettingsResolver):
-            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), _secret_key(app.config))
+            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), secret_key(app.config))
         engines = Engines(source, self._transport, wsgi=True, on_refusal=self._on_refusal)
         engines.probe()
-        app.extensions[_KEY] = engines
+        app.extensions[KEY] = engines
+        app.cli.add_command(commands())
         answer_errors(app)
         if prefix is not None:
             app.register_blueprint(blueprint(app, prefix))
@@ -109,19 +107,10 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
     if app is None:
         return
     settings = engines.only.settings if engines.only else None
-    names = check_views(app.view_functions.values(), settings, FRAMEWORKS)
-    if settings is not None and names and "base44" not in app.blueprints:
-        warn_without_views(settings, 'app.config["BASE44_URL_PREFIX"] = "/base44"')
-    check_caches(app.view_functions.values())
-    check_methods(app.view_functions.values())
+    names = check_guards(app, settings)
+    if settings is not None:
+        warn_without_views(settings, line_for_views(app), names=names)
     give_requests_base44(app, engines)
-
-
-def _secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
-    if not config.get("SECRET_KEY"):
-        return {}
-    return {"secret": framework_keys(config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS"))}
 
 
 def _from_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from .._core.installed import need
 
-need("starlette", (1, 0), extra="starlette")
+need("starlette")
 
 from .guards import app_user_connected, app_user_required
 from .middleware import Base44Middleware

@@ -20,6 +20,7 @@ from .._core.engine.context import Context
 from .._core.guards.admit import admit, at_once
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
 from .._core.guards.startup import CONNECTORS, Needs, check_dependency, check_function, is_awaiting, left_out, mark
+from .._core.names import AppUserConnector
 from .._core.replies.reply import Reply
 from .._core.values import AppUser
 from ..errors import Base44Error, ConfigurationError
@@ -43,7 +44,7 @@ def app_user_required(view: V) -> V:
     return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
+def app_user_connected(*connectors: AppUserConnector, fresh: bool = False) -> Callable[[V], V]:
     """Guard an endpoint: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.

@@ -118,10 +118,9 @@ class Base44Middleware:
         starting = scope["type"] == "lifespan"
         apps = (scope.get("app"), self.app)
         names = check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
-        line = line_for_views([*apps, scope.get("router")]) if names and not self._checked else None
         only = None if self._engines is None else self._engines.only
-        if only is not None and line is not None:
-            warn_without_views(only.settings, line)
+        if only is not None and not self._checked:
+            warn_without_views(only.settings, line_for_views([*apps, scope.get("router")]), names=names)
         self._checked = True
         self._routes = routes_of(scope.get("app") or self.app)
         self._count = len(self._routes)

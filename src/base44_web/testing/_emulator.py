@@ -15,13 +15,14 @@ from . import _realtime
 from ._accounts import Accounts
 from ._connections import Connections
 from ._faults import Answer, Fault, Faults, Recorded
-from ._frontend import Folder, app_logs, public_settings, track
+from ._frontend import Hosting, app_logs, public_settings, track
 from ._functions import Functions
 from ._identity import TOKEN_LIFETIME, Identity, Mode, new_record
 from ._loopback import cors, is_loopback
 from ._management import Management
+from ._overview import own_page
 from ._provider import Provider
-from ._replies import HTML, Reply, detail, not_emulated
+from ._replies import HTML, Reply, detail, json_reply, not_emulated
 from ._sign_in import SignIn, logout
 from ._state import State
 from ._transport import InProcess
@@ -66,9 +67,9 @@ class Emulator:
         self._management = Management(self._state)
         self._provider = Provider(self._state)
         self._sign_in = SignIn(self._state, self._identity)
-        self._folders: dict[tuple[str, ...], Folder] = {}
         self._faults = Faults()
         self.url: str | None = None
+        self._hosting = Hosting()
 
     @classmethod
     def demo(cls, state: str = ":memory:", *, mode: Mode = "platform") -> Self:
@@ -157,6 +158,10 @@ class Emulator:
         assert user.email is not None
         return self._identity.sign(user.email, lifetime, claims)
 
+    def users(self) -> list[AppUser]:
+        """Who can sign in, in the order in which they came."""
+        return [AppUser.from_record(record) for record in self._state.records()]
+
     def remove_user(self, user: AppUser) -> None:
         """Remove a user, with what they connected; their tokens outlive them."""
         self._state.remove_user(user.id)
@@ -178,7 +183,7 @@ class Emulator:
             folder: what a build made, such as `dist`, with an `index.html` for every path that is no file.
             at: the path that the front end was built for (`base` in Vite).
         """
-        self._folders[tuple(part for part in at.split("/") if part)] = Folder(Path(folder))
+        self._hosting.add(Path(folder), at)
 
     def add_function(self, name: str, origin: str) -> None:
         """Pass calls of a backend function on to a server, with the headers that the platform sets.
@@ -316,17 +321,12 @@ class Emulator:
                 return self._provider.slack(request)
             case "GET", [""] if self.page is not None:
                 return 200, HTML, self.page
+            case "GET" | "HEAD", ["healthz"]:
+                return json_reply(200, {"status": "ok"})
             case "GET" | "HEAD", _:
-                return self._hosted(request, segments)
+                return self._hosting.answer(request, segments) or own_page(self._state, self.app_id, segments)
             case _:
                 return detail(404, "Not Found")
-
-    def _hosted(self, request: Recorded, path: list[str]) -> Reply:
-        for mount in sorted(self._folders, key=len, reverse=True):
-            if tuple(path[: len(mount)]) == mount:
-                return self._folders[mount].answer(request, path[len(mount) :])
-        # Browsers ask for it whatever a page says.
-        return (204, {}, b"") if path == ["favicon.ico"] else detail(404, "Not Found")
 
     def _api(self, request: Recorded, path: list[str], query: Mapping[str, str], base: str) -> Reply:
         match request.method, path:

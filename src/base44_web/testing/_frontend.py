@@ -38,6 +38,24 @@ class Folder:
         return not any("/" in part or "\\" in part or "\0" in part or part == ".." for part in path)
 
 
+class Hosting:
+    """Built front ends, each below a path."""
+
+    def __init__(self) -> None:
+        self._folders: dict[tuple[str, ...], Folder] = {}
+
+    def add(self, folder: Path, at: str) -> None:
+        """Host a folder below a path."""
+        self._folders[tuple(part for part in at.split("/") if part)] = Folder(folder)
+
+    def answer(self, request: Recorded, path: list[str]) -> Reply | None:
+        """Answer from the folder with the longest path; `None` where none is hosted there."""
+        for mount in sorted(self._folders, key=len, reverse=True):
+            if tuple(path[: len(mount)]) == mount:
+                return self._folders[mount].answer(request, path[len(mount) :])
+        return None
+
+
 def public_settings(app: str, app_id: str) -> Reply:
     """`GET /api/apps/public/prod/public-settings/by-id/{app}` (dist/modules/app.js, app.types.d.ts)."""
     if app != app_id:

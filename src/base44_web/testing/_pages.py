@@ -62,6 +62,26 @@ def sign_in_page(users: Sequence[tuple[str, str]], provider: str | None, *, fail
     )
 
 
+def overview_page(
+    app_id: str, users: Sequence[tuple[str, str]], connectors: Sequence[tuple[str, str, str]], paths: Sequence[str]
+) -> bytes:
+    """What the emulator has: users as name and address, connectors as kind, ID and integration type."""
+    rows = "".join(f"<li>{escape(name)}, {escape(email)}</li>" for name, email in users)
+    kinds = "".join(
+        f"<li>{escape(kind)}: <code>{escape(each)}</code> ({escape(type_)})</li>" for kind, each, type_ in connectors
+    )
+    provider = "".join(f"<li><code>{escape(path)}</code></li>" for path in paths)
+    return _page(
+        "base44-web emulator",
+        "<p>This stands in for the Base44 platform while you develop or test: an app with its users and connectors, "
+        "and a provider that they connect to. Nothing here is real, and nothing leaves this machine.</p>"
+        f"<p>The app is <code>{escape(app_id)}</code>; its API is at <code>/api</code>. "
+        '<a href="/login?from_url=/">Sign in</a> as the platform lets people sign in.</p>'
+        f"<h2>Users</h2><ul>{rows}</ul><h2>Connectors</h2><ul>{kinds}</ul>"
+        f"<h2>The provider</h2><p>It takes the access tokens of live connections:</p><ul>{provider}</ul>",
+    )
+
+
 def popup_page(token: str, origin: str) -> bytes:
     """Hands a token to the page that opened this window, if it is of that origin; that page closes the window."""
     return _page(

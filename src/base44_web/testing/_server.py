@@ -38,13 +38,12 @@ class Server:
     """Serves an emulator from a thread of its own, while its `with` block lasts.
 
     Attributes:
-        url: its origin, such as `http://127.0.0.1:4400`.
+        url: its origin, such as `http://127.0.0.1:4410`.
     """
 
     def __init__(self, emulator: Answering, host: str, port: int) -> None:
         self._emulator = emulator
         self._address = (host, port)
-        self._loopback = is_loopback(f"[{host}]" if ":" in host else host)
         self._threads = ThreadPoolExecutor(32, "base44-emulator")  # functions call back while their caller waits
         self._ready = threading.Event()
         self._error: OSError | None = None
@@ -128,8 +127,10 @@ class Server:
 
     def _answer(self, request: Recorded) -> Answer:
         host = request.header("host") or ""
-        if self._loopback and host and not is_loopback(host):  # a name that somebody else's DNS points at this machine
-            return Answer(421, (), b"")
+        # Else a name that somebody's DNS points at this machine, or at the network it is in.
+        if host and not is_loopback(host) and host.rpartition(":")[0].strip("[]") != self._address[0]:
+            text = b"The emulator answers to names of this machine alone (localhost), and to the --host it was given.\n"
+            return Answer(421, (("content-type", "text/plain"),), text)
         return self._emulator.answer(request)
 
     async def _switch(

@@ -6,7 +6,6 @@ message from its own origin), `logout`.
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import Mapping
 from urllib.parse import parse_qs
@@ -49,9 +48,7 @@ class SignIn:
         return redirect(with_token(back, token)) if popup is None else (200, HTML, popup_page(token, popup))
 
     def _page(self, provider: str | None, *, failed: bool = False) -> Reply:
-        rows = self._state.all("SELECT id, record FROM users ORDER BY rowid LIMIT 20")
-        users = [(row["id"], json.loads(row["record"])) for row in rows]
-        named = [(identifier, record["full_name"] or record["email"]) for identifier, record in users]
+        named = [(each["id"], each["full_name"] or each["email"]) for each in self._state.records(20)]
         return 401 if failed else 200, HTML, sign_in_page(named, provider, failed=failed)
 
     def _chosen(self, request: Recorded, provider: str | None) -> str | None:

@@ -66,6 +66,11 @@ class State:
     def user(self, email: str) -> sqlite3.Row | None:
         return self.one("SELECT * FROM users WHERE email = ?", email)
 
+    def records(self, most: int = -1) -> list[dict[str, Any]]:
+        """The users' records, as they came."""
+        rows = self.all("SELECT record FROM users ORDER BY rowid LIMIT ?", most)
+        return [json.loads(row["record"]) for row in rows]
+
     def change_user(self, record: Mapping[str, Any]) -> None:
         self.one("UPDATE users SET record = ? WHERE id = ?", json.dumps(dict(record)), record["id"])
 

@@ -1,11 +1,12 @@
 """Fetching connections: from the cache, from who is asking already, or from the platform.
 
-Caches and flights hold plain records. Who asked gets a `Connection` of their own, so that nobody acts with the
-credentials of who asked first.
+Caches, the store of a fleet and flights hold plain records. Who asked gets a `Connection` of their own, so that nobody
+acts with the credentials of who asked first.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from hashlib import sha256
@@ -22,6 +23,8 @@ from ..secret import Opaque
 from ..values import AppUser, ConnectionRecord
 from .memory import ConnectionMemory, Entry, Route
 from .renewals import Renewals
+from .sealing import Kept
+from .store import SharedStore, StoreDownError
 
 logger = logging.getLogger("base44_web")
 
@@ -32,6 +35,7 @@ _MAKE: Final = {
 }
 _PERSONAL: Final = (400, 401, 403, 422)  # what can be about the token or the user of who asks
 _SHARED_TRIES: Final = 2
+_WITHOUT_STORE: Final = 5.0  # seconds
 
 
 @final
@@ -42,21 +46,40 @@ class Connections(Opaque):
         identity: who verifies tokens.
         memory: what the platform gave a short time ago.
         renewals: what providers refused a short time ago.
+        store: what the servers of a fleet share, where there is one: it takes the memory's place.
     """
 
-    __slots__ = ("_by_service", "identity", "memory", "renewals")
+    __slots__ = ("_by_service", "identity", "memory", "renewals", "store")
 
     def __init__(self, identity: Identity) -> None:
         settings = identity.platform.settings
         self.identity = identity
         self.memory = ConnectionMemory(settings.connection_ttl, identity.platform.clock)
         self.renewals = Renewals(identity.platform.clock)
+        has_store = settings.connection_store is not None and settings.connection_ttl > 0
+        self.store = SharedStore(settings, identity.platform.clock) if has_store else None
         self._by_service = settings.platform_headers == "trust"  # else it is configured, or its signature was verified
 
     def after_fork(self) -> None:
         """In the child: locks may have been held."""
         self.memory.after_fork()
         self.renewals.after_fork()
+        if self.store is not None:
+            self.store.after_fork()
+
+    def kept(self, entry: Entry) -> ConnectionRecord | None:
+        """What this process remembers. Beside a store that is what all share, as long as that is down."""
+        if self.store is None:
+            return self.memory.get(entry)
+        return self.memory.get(entry, _WITHOUT_STORE) if self._remembers(entry) else None
+
+    def keep(self, entry: Entry, record: ConnectionRecord) -> None:
+        """Remember a record; see `kept`."""
+        if self._remembers(entry):
+            self.memory.put(entry, record)
+
+    def _remembers(self, entry: Entry) -> bool:
+        return self.store is None or (self.store.breaker.is_open and entry.user_id is None)
 
     def entry(self, caller: Caller, wanted: Wanted, user: AppUser | None) -> Entry | None:
         """Where a connection is kept; `None` where it is not to be.
@@ -64,19 +87,17 @@ class Connections(Opaque):
         Raises:
             ServiceRoleUnavailableError: there is no service token, and so nothing to be had.
         """
-        service = wire.service_token(caller)
-        of_user = wanted.route == "app_user"
-        if caller.state is not None or (of_user and user is None):
-            return None
-        return Entry(
-            wanted.route,
-            wanted.connector,
-            caller.server_url,
-            caller.app_id,
-            caller.data_env,
-            user.id if of_user and user is not None else None,
-            _digest(service.reveal()) if self._by_service else None,
-        )
+        if caller.service_token is None:
+            wire.service_token(caller)
+        if wanted.route != "app_user":
+            return None if caller.state is not None else self.entry_of(caller, wanted, None)
+        return None if user is None or caller.state is not None else self.entry_of(caller, wanted, user.id)
+
+    def entry_of(self, caller: Caller, wanted: Wanted, user_id: str | None) -> Entry:
+        """Where a connection would be kept."""
+        service = caller.service_token if self._by_service else None
+        digest = None if service is None else _digest(service.reveal())
+        return Entry(*wanted, caller.server_url, caller.app_id, caller.data_env, user_id, digest)
 
 
 class Wanted(NamedTuple):
@@ -88,7 +109,7 @@ class Wanted(NamedTuple):
 
 class _Landed(NamedTuple):
     outcome: ConnectionRecord | Base44Error
-    whose: tuple[bytes, bytes]
+    caller: Caller  # whose credentials it was asked with
 
 
 def _digest(text: str) -> bytes:
@@ -105,7 +126,7 @@ def at_hand(connections: Connections, caller: Caller, wanted: Wanted, user: AppU
     if connections.memory.ttl == 0:
         return None
     entry = connections.entry(caller, wanted, user)
-    return None if entry is None else connections.memory.get(entry)
+    return None if entry is None else connections.kept(entry)
 
 
 async def fetch(
@@ -129,16 +150,23 @@ async def fetch(
     """
     memory = connections.memory
     entry = connections.entry(caller, wanted, user)
-    memory.count("bypasses" if entry is None or memory.ttl == 0 or fresh else "misses")
+    if entry is None or memory.ttl == 0 or fresh:
+        memory.count("bypasses")
+    elif connections.store is None:
+        memory.count("misses")
+    else:
+        kept = await _from_store(io, connections, entry)
+        if kept is not None:
+            memory.hit(kept.age)
+            return kept.record
 
     def look() -> ConnectionRecord | None:
-        return None if entry is None else memory.get(entry)
+        return None if entry is None else connections.kept(entry)
 
     async def ask() -> ConnectionRecord | Base44Error:
-        outcome = await _ask(io, connections, caller, wanted, limiter)
-        if entry is not None and isinstance(outcome, ConnectionRecord):
-            memory.put(entry, outcome)
-        return outcome
+        return await _through_store(
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, limiter), fresh=fresh
+        )
 
     if fresh:
         outcome = await ask()
@@ -149,6 +177,42 @@ async def fetch(
         outcome = await share(io, connections, caller, entry, (wanted, ended, slow_lane), ask, look)
     if wanted.route == "app_user" and isinstance(outcome, AuthenticationError):
         return await _whose_fault(io, connections.identity, caller, outcome)
+    return outcome
+
+
+async def _through_store(
+    io: IO, connections: Connections, entry: Entry | None,
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
+    will_do: Callable[[ConnectionRecord], bool] = lambda record: True, *, fresh: bool = False,
+) -> ConnectionRecord | Base44Error:  # fmt: skip
+    """What the store has or gets, else what `ask` gives; kept, where it is to be."""
+    store, memory = connections.store, connections.memory
+    if entry is None:
+        return await ask()
+    if store is not None:
+        asked = False
+
+        async def asking() -> ConnectionRecord | Base44Error:
+            nonlocal asked
+            asked = True
+            if not fresh:
+                memory.count("misses")
+            return await ask()
+
+        end = connections.identity.platform.clock.monotonic() + connections.identity.platform.settings.timeout
+        try:
+            found = await store.fetch(io, entry, asking, will_do, end=end, fresh=fresh)
+        except StoreDownError:
+            assert not asked
+            memory.count("failures")
+        else:
+            if not isinstance(found, Kept):
+                return found
+            memory.hit(found.age)
+            return found.record
+    outcome = await ask()
+    if isinstance(outcome, ConnectionRecord):
+        connections.keep(entry, outcome)
     return outcome
 
 
@@ -179,12 +243,12 @@ async def share(
         ask: makes the call.
         look: what has come into the cache meanwhile.
     """
-    platform, own = connections.identity.platform, _credentials(caller)
+    platform = connections.identity.platform
     end = platform.clock.monotonic() + platform.settings.timeout
-    state = None if caller.state is None else _digest(caller.state.reveal())
-    shared: Hashable = (
-        entry, *key, state, None if entry is not None else own, caller.server_url, caller.app_id, caller.data_env,
-    )  # fmt: skip
+    shared: Hashable = (entry, *key)
+    if entry is None:
+        state = None if caller.state is None else _digest(caller.state.reveal())
+        shared = (*key, state, _credentials(caller), caller.server_url, caller.app_id, caller.data_env)
     for tries in range(_SHARED_TRIES + 1):
         led = False
         kept = look() if tries else None
@@ -194,10 +258,11 @@ async def share(
         async def lead() -> _Landed:
             nonlocal led
             led = True
-            return _Landed(await ask(), own)
+            return _Landed(await ask(), caller)
 
         # After that each alone: they have waited for others long enough.
-        landed = await fly(io, platform, shared if tries < _SHARED_TRIES else (shared, own), lead, end=end)
+        together = shared if tries < _SHARED_TRIES else (shared, _credentials(caller))
+        landed = await fly(io, platform, together, lead, end=end)
         if isinstance(landed, Base44Error):
             return landed
         outcome = landed.outcome
@@ -206,7 +271,7 @@ async def share(
         if not isinstance(outcome, Base44Error):
             connections.memory.count("joined")
             return outcome
-        if landed.whose == own or not _is_personal(outcome):
+        if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):
             error = outcome.again()
             error.about_visitor = error.about_visitor and caller.is_visitor
             return error
@@ -247,8 +312,12 @@ async def renew(
     def look() -> ConnectionRecord | None:
         return None if entry is None else memory.newer(entry, used.fingerprint)
 
-    newer = look()
-    if newer is not None:
+    def is_newer(record: ConnectionRecord) -> bool:
+        return record.fingerprint != used.fingerprint
+
+    kept = await _from_store(io, connections, entry)
+    newer = look() if kept is None else kept.record
+    if newer is not None and is_newer(newer):
         return newer
     whose: Hashable = entry or (wanted, _credentials(caller))
     renewed = connections.renewals.of(whose, used)
@@ -264,6 +333,9 @@ async def renew(
     memory.count("renewals")
     if entry is not None:  # not before: where nothing helps it is as good as any, and asked for no more often
         memory.reject(entry, used.fingerprint)
+        if connections.store is not None:
+            with contextlib.suppress(StoreDownError):
+                await connections.store.reject(io, entry, used.fingerprint)
 
     async def ask() -> ConnectionRecord | Base44Error:
         if user is not None:
@@ -271,16 +343,40 @@ async def renew(
                 await identify(io, connections.identity, caller, fresh=True)
             except Base44Error as error:
                 return error
-        outcome = await _ask(io, connections, caller, wanted, limiter)
+
+        outcome = await _through_store(
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, limiter), is_newer
+        )
         if isinstance(outcome, ConnectionRecord):
             connections.renewals.note(whose, used, outcome)
-            if outcome.fingerprint == used.fingerprint:
+            if not is_newer(outcome):
                 logger.warning(
                     "The provider refuses the token of a connection (%s), and the platform has no newer one.",
                     outcome.integration_type,
                 )
-            if entry is not None:
-                memory.put(entry, outcome)
         return outcome
 
     return await share(io, connections, caller, entry, (wanted, "renew", used.fingerprint), ask, look)
+
+
+async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> Kept | None:
+    if connections.store is None or entry is None:
+        return None
+    try:
+        return await connections.store.get(io, entry)
+    except StoreDownError:
+        return None
+
+
+async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: bool = False) -> None:
+    """Drop a connection of a user's from the store, and what is being fetched of it; see `ConnectionMemory.end`."""
+    if connections.store is None or entry is None:
+        return
+    try:
+        await connections.store.end(io, entry, connecting=connecting)
+    except StoreDownError:
+        logger.warning(
+            "The connection_store cannot be told that a connection ended: other servers can use it for up to %g more "
+            "seconds (connection_ttl).",
+            connections.memory.ttl,
+        )

@@ -51,6 +51,7 @@ class ConnectionCounts(NamedTuple):
         renewals: the provider had refused a token.
         age: seconds, the sum of the ages of all hits.
         oldest: seconds, the oldest hit.
+        failures: the `connection_store` could not be asked, and the platform was.
     """
 
     hits: int = 0
@@ -60,6 +61,7 @@ class ConnectionCounts(NamedTuple):
     renewals: int = 0
     age: float = 0.0
     oldest: float = 0.0
+    failures: int = 0
 
 
 @final
@@ -88,25 +90,39 @@ class ConnectionMemory(Opaque):
         self._ended: LRUCache[tuple[str | None, str | None], float] = LRUCache(_MOST)
         self._connecting: dict[tuple[str, str | None], float] = {}
 
-    def get(self, entry: Entry) -> ConnectionRecord | None:
-        """What is kept. Counted."""
+    def get(self, entry: Entry, most: float = math.inf) -> ConnectionRecord | None:
+        """What is kept, for `most` seconds at most. Counted."""
         now = self._clock.monotonic()
         with self._lock:
-            found = self._kept.get(entry)
-            if found is None or now - found.asked >= self.ttl:
+            try:
+                found = self._kept[entry]  # half of what `get` takes
+            except KeyError:
                 return None
-            counts, age = self.counts, now - found.asked
-            counts["hits"] += 1
-            counts["age"] += age
-            if age > counts["oldest"]:
-                counts["oldest"] = age
+            age = now - found.asked
+            if age >= self.ttl or age >= most:
+                return None
+            self._hit(age)
             return found
+
+    def hit(self, age: float) -> None:
+        """Count what came from elsewhere, so many seconds old."""
+        with self._lock:
+            self._hit(age)
+
+    def _hit(self, age: float) -> None:
+        counts = self.counts
+        counts["hits"] += 1
+        counts["age"] += age
+        if age > counts["oldest"]:
+            counts["oldest"] = age
 
     def put(self, entry: Entry, record: ConnectionRecord) -> None:
         """Keep a record; not what has ended since it was asked for, nor what is about to change."""
+        if self.ttl == 0:
+            return
         size, asked = _size(record), record.asked
         with self._lock:
-            if self.ttl == 0 or size > _MOST_BYTES // 16 or self._last_end(entry) >= asked:
+            if size > _MOST_BYTES // 16 or self._last_end(entry) >= asked:
                 return
             for user in (entry.user_id, None) if self._connecting else ():
                 if self._connecting.get((entry.connector, user), 0.0) > asked:

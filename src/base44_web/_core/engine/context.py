@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, final
 
-from ...errors import AuthenticationError, Base44Error, ConfigurationError
+from ...errors import Base44Error, ConfigurationError
 from ..claims import Token
 from ..config import Settings
 from ..connections.fetch import Wanted, at_hand, fetch, renew
@@ -16,7 +16,7 @@ from ..identity import verify
 from ..incoming.caller import Caller, DataEnv, configured_caller
 from ..incoming.read import caller_with, read_caller
 from ..incoming.request import Incoming
-from ..platform import perform, wire
+from ..platform import perform
 from ..platform.io import AWAITING, BLOCKING, IO, run
 from ..platform.queues import Limiter
 from ..platform.wire import Call
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=Connection)
 _AT_HAND: Final = 60.0  # seconds
 
 
@@ -226,7 +227,7 @@ def remember(context: Context, connector_id: str, user: AppUser, found: Connecti
     connections = context.engine.connections
     entry = connections.entry(context.caller, Wanted("app_user", connector_id), user)
     if entry is not None:
-        connections.memory.put(entry, found._record)
+        connections.keep(entry, found._record)
 
 
 async def connection(io: IO, context: Context, route: Route, connector: str, *, fresh: bool = False) -> Connection:
@@ -333,57 +334,14 @@ class _Origin(Opaque):
         return await latest(self.context.awaiting, self.context, self.wanted)
 
 
-async def renew_connection(io: IO, context: Context, used: Connection) -> Connection:
+async def renew_connection(io: IO, context: Context, used: C) -> C:
     """`renew` of the clients."""
     origin = used._origin
     if not isinstance(origin, _Origin):
         raise ValueError("This connection was made by hand: nobody knows how to renew it.")  # noqa: TRY004 - the type is right
     record = await renewed(io, context, origin.wanted, used._record)
     own = _Origin(context, origin.wanted)  # not the given one's: it can be of another request
-    return Connection._of(own._keep(record), own)
-
-
-async def connect(io: IO, context: Context, connector_id: str) -> Secret:
-    """Begin to connect the app user: the URL to send them to. Nothing older is used from now on."""
-    return await _ending(io, context, wire.connect_app_user, connector_id, connecting=True)
-
-
-async def disconnect(io: IO, context: Context, connector_id: str) -> None:
-    """Disconnect the app user."""
-    await _ending(io, context, wire.disconnect_app_user, connector_id)
-
-
-async def _ending(
-    io: IO, context: Context, make: Callable[[Caller, str], Call[T]], connector_id: str, *, connecting: bool = False
-) -> T:
-    user, memory = context.known_user(), context.engine.connections.memory
-    context.drop(connector_id)
-    if user is None:  # everybody's connections of it end, and so only for whom the platform knows
-        outcome = await call(io, context, make, connector_id)
-        memory.end(connector_id, None, connecting=connecting)
-        return outcome
-    memory.end(connector_id, user.id, connecting=connecting)
-    try:
-        return await call(io, context, make, connector_id)
-    finally:  # what was asked for meanwhile may be the old one
-        memory.end(connector_id, user.id, connecting=connecting)
-
-
-async def forget(io: IO, context: Context, user: AppUser | str | None) -> None:
-    """Forget what is remembered of a user, by default of the request's own."""
-    identity = context.engine.identity
-    if user is None:
-        if context.caller.token is None:
-            return
-        try:
-            user = await identify(io, context)
-        except AuthenticationError:  # nothing is remembered under a token that is refused
-            identity.known.drop(context.caller)
-            return
-    user_id = user if isinstance(user, str) else user.id
-    identity.known.forget(user_id)
-    context.engine.connections.memory.end(None, user_id)
-    context.drop(None)
+    return type(used)._of(own._keep(record), own)
 
 
 def _limiter(context: Context) -> Limiter:

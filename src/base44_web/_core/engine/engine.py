@@ -57,7 +57,9 @@ class Engine(Opaque):
     ) -> None:
         self.settings = settings
         self.on_refusal = on_refusal
-        self.platform = Platform(settings, transport_factory(transport, settings.ca_file))
+        self.platform = Platform(
+            settings, transport_factory(transport, http_client=settings.http_client, ca_file=settings.ca_file)
+        )
         self.identity = Identity(self.platform)
         self.connections = Connections(self.identity)
         self.statuses = Statuses(self.platform.clock)
@@ -75,10 +77,14 @@ class Engine(Opaque):
     def close(self) -> None:
         """Close the blocking connections."""
         self.platform.pools.close()
+        if self.connections.store is not None:
+            self.connections.store.close()
 
     async def aclose(self) -> None:
         """Close the blocking connections and the running event loop's."""
         await self.platform.pools.aclose()
+        if self.connections.store is not None:
+            await self.connections.store.aclose()
 
     def _after_fork(self) -> None:
         for each in (self.platform, self.identity, self.connections, self.statuses):

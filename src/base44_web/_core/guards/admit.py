@@ -20,7 +20,8 @@ def at_once(context: Context, connectors: tuple[str, ...], *, fresh: bool = Fals
     """The app user, if all that a guard asks for is remembered; `None` where somebody must be asked, as `admit` does.
 
     Raises:
-        Base44Error: the request is malformed, or a connector is not configured.
+        Base44Error: the request is malformed.
+        ConfigurationError: a connector is not configured.
     """
     user = None if fresh else context.engine.identity.known.get(context.caller)
     if not isinstance(user, AppUser):
@@ -45,7 +46,8 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
     Raises:
         AuthenticationError: nobody is signed in, or the token is refused.
         NotConnectedError: a connector is not connected.
-        ConfigurationError: a connector is not configured; there is no service role, or the platform refuses it.
+        ServiceRoleUnavailableError: there is no service role, or the platform refuses it.
+        ConfigurationError: a connector is not configured.
         Base44Error: the request is malformed, or the platform is failing.
     """
     identifiers = [context.engine.settings.guarded_id(connector) for connector in connectors]
@@ -56,8 +58,10 @@ async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
         user is None and token.dead_reason(context.engine.platform.clock.time()) is not None
     ):
         return await identify(io, context)  # raises; nobody is asked about such a token
-    if user is None and context.engine.identity.keys is not None:
-        user = await identify(io, context)  # here, most often without a call: nobody is asked about a forged token
+    if user is None and (context.engine.identity.keys is not None or context.engine.connections.store is not None):
+        # With keys most often without a call: nobody is asked about a forged token. With a store, which has things for
+        # users who are known alone, it is worth the wait.
+        user = await identify(io, context)
     was_known = user is not None
     missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
     if was_known and not missing:

@@ -145,19 +145,27 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
     return names
 
 
-def warn_without_views(settings: Settings, line: str) -> None:
-    """Say that guards name connectors, and nothing here connects anybody.
+NO_VIEWS: Final = "A guard sends people to the connect page, and there is none: the redirect views are not mounted."
+
+
+def without_views(settings: Settings | None, line: str | None, *, names: bool) -> str | None:
+    """What to do where people who are not connected are shown no way on; `None` where there is one.
 
     Args:
-        settings: they can say that other pages do.
-        line: what mounts the redirect views.
+        settings: they can say that pages of the app's own connect people.
+        line: what mounts the redirect views here; `None` where they are mounted.
+        names: whether a guard names a connector.
     """
-    if settings.connect_path is None:
-        logger.warning(
-            "A guard asks for a connection, and the redirect views are not mounted: who is not connected is shown no "
-            "way on. Add %s. If pages of your own connect people, set connect_path (BASE44_CONNECT_PATH).",
-            line,
-        )
+    if line is None or not names or (settings is not None and settings.connect_path is not None):
+        return None
+    return f"Add {line}. Or set connect_path (BASE44_CONNECT_PATH) to pages of your own."
+
+
+def warn_without_views(settings: Settings, line: str | None, *, names: bool) -> None:
+    """Say at the start that nothing connects people; see `without_views`."""
+    fix = without_views(settings, line, names=names)
+    if fix is not None:
+        logger.warning("%s %s", NO_VIEWS, fix)
 
 
 def left_out(view: Any) -> ConfigurationError:

@@ -51,7 +51,10 @@ class KnownTokens(Opaque):
             return None
         key = token_key(caller)
         with self._lock:
-            found = self._users.get(key) or self._refused.get(key)
+            try:
+                found: tuple[AppUser | Base44Error, float] | None = self._users[key]  # half of what `get` takes
+            except KeyError:
+                found = self._refused.get(key)
         return found[0] if found is not None and self._clock.monotonic() < found[1] else None
 
     def put(self, caller: Caller, outcome: AppUser | Base44Error) -> None:

@@ -17,9 +17,8 @@ from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar, final
 
 from ...errors import Base44Error
-from ..transport.message import PlatformRequest, PlatformResponse
 from ..transport.pools import Pools, running_loop
-from .queues import SingleFlight
+from .queues import Flight, SingleFlight
 
 T = TypeVar("T")
 logger = logging.getLogger("base44_web")
@@ -29,10 +28,8 @@ _detached: set[asyncio.Task[Any]] = set()
 class IO(Protocol):
     """What a step may wait for."""
 
-    async def send(
-        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
-    ) -> PlatformResponse:
-        """Exchange a request for its answer; see `Transport.send`."""
+    async def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
+        """What `call` gives, called with what the pools hold for this kind of waiting."""
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -47,8 +44,8 @@ class IO(Protocol):
         """
         ...
 
-    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
-        """The flight for a key, and whether the caller leads it."""
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
+        """The flight for a key, and what to wait for; `None`: the caller leads it."""
         ...
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
@@ -76,14 +73,10 @@ class _Awaiting:
     def __init__(self, *, in_threads: bool) -> None:
         self._in_threads = in_threads
 
-    async def send(
-        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
-    ) -> PlatformResponse:
+    async def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
         if self._in_threads:
-            send = pools.blocking.send
-            return await asyncio.to_thread(send, request, timeout=timeout, connect_timeout=connect_timeout)
-        transport = await pools.of_running_loop()
-        return await transport.send(request, timeout=timeout, connect_timeout=connect_timeout)
+            return await asyncio.to_thread(pools.blocking.use, call)
+        return await call(await pools.of_running_loop())
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -92,7 +85,7 @@ class _Awaiting:
         async with asyncio.timeout(seconds):
             return await asyncio.shield(asyncio.wrap_future(future))
 
-    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
         return flights.join(key)
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
@@ -110,12 +103,10 @@ class _Awaiting:
 
 @final
 class _Blocking:
-    async def send(
-        self, pools: Pools, request: PlatformRequest, *, timeout: float, connect_timeout: float
-    ) -> PlatformResponse:
+    async def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
         if _in_event_loop():
             _warn_of_blocking()
-        return pools.blocking.send(request, timeout=timeout, connect_timeout=connect_timeout)
+        return pools.blocking.use(call)
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)  # noqa: ASYNC251 - this is the blocking kind
@@ -123,9 +114,9 @@ class _Blocking:
     async def wait(self, future: Future[T], seconds: float) -> T:
         return future.result(max(0.0, seconds))
 
-    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
         # On a loop's thread, to wait for a task of that loop would hang.
-        return (Future(), True) if _in_event_loop() else flights.join(key)
+        return (Flight(), None) if _in_event_loop() else flights.join(key)
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
         if _in_event_loop():

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from concurrent.futures import Future
-from typing import Final, TypeVar, final
+from typing import Any, Final, TypeVar, final
 
 from ...errors import Base44Error, RequestTimeoutError
 from ..clock import Clock
@@ -12,9 +11,9 @@ from ..config import Settings
 from ..secret import Opaque
 from ..transport.message import PlatformResponse
 from ..transport.pools import Pools
-from ..transport.protocol import TransportFactory
+from ..transport.protocol import AsyncTransport, Transport, TransportFactory
 from .io import IO
-from .queues import Limiter, SingleFlight
+from .queues import Flight, Limiter, SingleFlight
 from .retries import pause_before
 from .wire import Call
 
@@ -42,7 +41,7 @@ class Platform(Opaque):
     def __init__(self, settings: Settings, transport: TransportFactory) -> None:
         self.settings = settings
         self.clock = Clock()
-        self.pools = Pools(transport)
+        self.pools: Pools[Transport, AsyncTransport] = Pools(transport)
         self.limiter = Limiter(_CALLS, _WAITING)
         self.unverified = Limiter(_UNVERIFIED_CALLS, _WAITING)
         self.flights = SingleFlight()
@@ -85,20 +84,32 @@ async def perform(
 
 
 async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float) -> PlatformResponse:
-    place = limiter.ask()
-    if place is not None:
-        await _wait_for_place(io, limiter, place, end - platform.clock.monotonic())
+    await enter(io, limiter, end - platform.clock.monotonic())
     try:
         left = end - platform.clock.monotonic()
         if left <= 0:
             raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
         connect_timeout = platform.settings.connect_timeout
-        return await io.send(platform.pools, call.request, timeout=left, connect_timeout=connect_timeout)
+
+        def send(transport: Any) -> Any:
+            return transport.send(call.request, timeout=left, connect_timeout=connect_timeout)
+
+        answer: PlatformResponse = await io.use(platform.pools, send)
+        return answer
     finally:
         limiter.leave()
 
 
-async def _wait_for_place(io: IO, limiter: Limiter, place: Future[None], seconds: float) -> None:
+async def enter(io: IO, limiter: Limiter, seconds: float) -> None:
+    """Wait for a place; who has one must `leave` it.
+
+    Raises:
+        RequestFailedError: too many are waiting.
+        RequestTimeoutError: none was free in time.
+    """
+    place = limiter.ask()
+    if place is None:
+        return
     try:
         await io.wait(place, seconds)
     except TimeoutError:
@@ -131,10 +142,10 @@ async def fly(
         detached: whether the call goes on if who leads is cancelled; else one of those who wait leads then.
     """
     while True:
-        flight, leads = io.join(platform.flights, key)
-        if leads:
+        flight, waiting = io.join(platform.flights, key)
+        if waiting is None:
 
-            async def lead(flight: Future[T | Base44Error | None] = flight) -> T | Base44Error:
+            async def lead(flight: Flight = flight) -> T | Base44Error:
                 outcome: T | Base44Error | None = None
                 try:
                     outcome = await ask()
@@ -144,7 +155,7 @@ async def fly(
 
             return await (io.detached(lead) if detached else lead())
         try:
-            outcome: T | Base44Error | None = await io.wait(flight, end - platform.clock.monotonic())
+            outcome: T | Base44Error | None = await io.wait(waiting, end - platform.clock.monotonic())
         except TimeoutError:
             return RequestTimeoutError("The platform did not answer in time.", code="timeout")
         if outcome is not None:

@@ -42,11 +42,11 @@ def problem(
 ) -> Reply:
     """A situation as problem details (RFC 9457)."""
     extra = {"Content-Type": "application/problem+json", **situation.headers, **(headers or {})}
-    return json_reply(situation.status, document_of(situation, more), extra)
+    return json_reply(situation.status, problem_document(situation, more), extra)
 
 
-def document_of(situation: Situation, more: Mapping[str, str] | None = None) -> dict[str, str | int]:
-    """A situation as a JSON document; `type` is `urn:base44-web:` and the slug."""
+def problem_document(situation: Situation, more: Mapping[str, str] | None = None) -> dict[str, str | int]:
+    """What problem details say; `type` is `urn:base44-web:` and the slug."""
     return {
         "type": f"urn:base44-web:{situation.slug}",
         "title": situation.title,
@@ -61,7 +61,7 @@ def refusal_of(
 ) -> Refusal:
     """A situation as the app's own `on_refusal` sees it."""
     kept = {**private_headers(), **situation.headers, **(headers or {})}
-    document = document_of(situation, more)
+    document = problem_document(situation, more)
     return Refusal(situation.status, situation.slug, situation.title, situation.text, document, kept, navigation)
 
 

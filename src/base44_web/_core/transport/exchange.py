@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Any, Self, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Self, TypeVar
 
 from ...errors import (
     Base44Error,
@@ -17,6 +17,10 @@ from ..secret import Opaque
 from .message import MAX_BODY, PlatformRequest
 
 T = TypeVar("T")
+
+# What errors are called, or derive from, in httpcore, httpx2 and httpx, and in aiohttp.
+_CONNECTING_TOOK_TOO_LONG: Final = frozenset({"ConnectTimeout", "ConnectionTimeoutError"})
+_NOT_CONNECTED: Final = frozenset({"ConnectError", "ClientConnectorError"})
 
 
 class Body(Opaque):
@@ -114,6 +118,15 @@ def refusal(headers: Mapping[str, str], size: int) -> Base44Error | None:
     return None
 
 
+def header_mapping(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """Lower-case names and values; a repeated header's values joined by commas (RFC 9110 §5.3)."""
+    found: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        found[key] = f"{found[key]}, {text}" if key in found else text
+    return found
+
+
 def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base44Error | ConfigurationError:
     """What went wrong on the way, without the library's own message: that can quote a header with its credential."""
     if isinstance(error, Base44Error | ConfigurationError):
@@ -125,7 +138,7 @@ def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base4
         )
     origin = "/".join(request.url.split("/", 3)[:3])
     names = [cls.__name__ for cls in type(error).__mro__]
-    if "ConnectTimeout" in names:
+    if not _CONNECTING_TOOK_TOO_LONG.isdisjoint(names):
         return RequestTimeoutError(
             f"Could not connect to {origin} in time. Check the network and server_url (BASE44_SERVER_URL).",
             code="connect_timeout",
@@ -134,7 +147,7 @@ def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base4
         return RequestTimeoutError(
             f"{origin} did not answer within {timeout:g} seconds (the setting timeout, BASE44_TIMEOUT).", code="timeout"
         )
-    if "ConnectError" in names:
+    if not _NOT_CONNECTED.isdisjoint(names):
         return RequestFailedError(
             f"Could not connect to {origin}. Check the network, and server_url (BASE44_SERVER_URL).",
             code="connect_failed",

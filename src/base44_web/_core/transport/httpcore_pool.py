@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import ssl
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypedDict, cast
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from ...errors import Base44Error, ConfigurationError
 from .deadline import BoundedBackend, Deadline
-from .exchange import Body, drop_if_surplus, failure, hide_headers_in_logs, opened, refusal, timeouts
+from .exchange import Body, drop_if_surplus, failure, header_mapping, hide_headers_in_logs, opened, refusal, timeouts
 from .message import PlatformRequest, PlatformResponse
-from .proxies import Proxies
+from .proxies import Proxies, login_apart
 
 if TYPE_CHECKING:
     import httpcore2
@@ -96,9 +96,8 @@ class HttpcoreTransport:
         backend = cast("httpcore2.NetworkBackend", BoundedBackend(httpcore2.SyncBackend()))
         through = None
         if proxy is not None:
-            parts = urlsplit(proxy)
-            login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
-            through = httpcore2.Proxy(urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), auth=login)
+            address, login = login_apart(proxy)
+            through = httpcore2.Proxy(address, auth=login)
         return httpcore2.ConnectionPool(self._tls(), through, network_backend=backend, **_LIMITS)
 
 
@@ -106,12 +105,3 @@ def _framing(request: PlatformRequest) -> list[tuple[str, str]]:
     host = ("Host", urlsplit(request.url).netloc)
     has_body = request.content or request.method == "POST"
     return [host, ("Content-Length", str(len(request.content)))] if has_body else [host]
-
-
-def header_mapping(raw: list[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """Lower-case names and values; a repeated header's values joined by commas (RFC 9110 §5.3)."""
-    found: dict[str, str] = {}
-    for name, value in raw:
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        found[key] = f"{found[key]}, {text}" if key in found else text
-    return found

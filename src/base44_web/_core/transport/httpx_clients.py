@@ -1,6 +1,6 @@
-"""`httpx2` and `httpx` clients as transports.
+"""What sends: the default connections, and clients of `httpx2` and `httpx`.
 
-`httpx2` is the default; a client that somebody gives, of either library, works as it is.
+A client that somebody gives, of either library, works as it is.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ import copy
 import os
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from ...errors import ConfigurationError
+from ..fields import HttpClient
 from .exchange import hide_headers_in_logs
 from .message import PlatformRequest, PlatformResponse
 from .protocol import AsyncTransport, Transport, TransportFactory
@@ -67,7 +69,10 @@ class HttpxTransports:
 
         if self._async_client is not None:
             return AsyncHttpxTransport(self._async_client())
-        return _DefaultAsync(self._tls_context())
+        return self._default_async(self._tls_context())
+
+    def _default_async(self, tls: ssl.SSLContext) -> AsyncTransport:
+        return _DefaultAsync("httpx2", tls)
 
     def _tls_context(self) -> ssl.SSLContext:
         # Made once: it takes 20 ms, and would take them again for each event loop.
@@ -82,20 +87,41 @@ class HttpxTransports:
         return context
 
 
+class _ChosenTransports(HttpxTransports):
+    """The default, with the library that the setting `http_client` names for awaited calls."""
+
+    def __init__(self, http_client: HttpClient, ca_file: str | None) -> None:
+        super().__init__(ca_file=ca_file)
+        self._http_client: HttpClient = http_client
+        try:
+            import_module(http_client)  # as the server starts, and not in its first request
+        except ImportError:
+            raise ConfigurationError(
+                f'http_client="{http_client}" (BASE44_HTTP_CLIENT) needs {http_client}: '
+                f'pip install "base44-web[{http_client}]".'
+            ) from None
+
+    def _default_async(self, tls: ssl.SSLContext) -> AsyncTransport:
+        if self._http_client != "aiohttp":
+            return _DefaultAsync(self._http_client, tls)
+        from .aiohttp_client import AiohttpTransport
+
+        return AiohttpTransport(tls)
+
+
 class _DefaultAsync:
     """Implements `AsyncTransport`: a client for direct connections, and one for each proxy of the environment."""
 
-    def __init__(self, tls: ssl.SSLContext) -> None:
+    def __init__(self, library: str, tls: ssl.SSLContext) -> None:
+        self._library: Any = import_module(library)
         self._tls = tls
         self._proxies = Proxies()
         self._clients: dict[str | None, AsyncTransport] = {None: self._new(None)}
 
     def _new(self, proxy: str | None) -> AsyncTransport:
-        import httpx2
-
         from ._async import AsyncHttpxTransport
 
-        return AsyncHttpxTransport(httpx2.AsyncClient(verify=self._tls, trust_env=False, proxy=proxy))
+        return AsyncHttpxTransport(self._library.AsyncClient(verify=self._tls, trust_env=False, proxy=proxy))
 
     async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         proxy = self._proxies.of(request.url)
@@ -155,15 +181,18 @@ class GivenClient:
 
 
 def transport_factory(
-    transport: TransportFactory | SyncClient | AsyncClient | None, ca_file: str | None = None
+    transport: TransportFactory | SyncClient | AsyncClient | None,
+    *,
+    http_client: HttpClient = "httpx2",
+    ca_file: str | None = None,
 ) -> TransportFactory:
-    """What `transport=` means; without it, `ca_file` counts.
+    """What `transport=` means; without it, `http_client` and `ca_file` count.
 
     Raises:
-        ConfigurationError: it is neither a factory nor a client.
+        ConfigurationError: it is neither a factory nor a client, or the library of `http_client` is not installed.
     """
     if transport is None:
-        return HttpxTransports(ca_file=ca_file)
+        return HttpxTransports(ca_file=ca_file) if http_client == "httpx2" else _ChosenTransports(http_client, ca_file)
     if isinstance(transport, type):
         raise ConfigurationError(f"transport must be an object, not the class {transport.__name__}: call it.")
     if hasattr(transport, "open") and hasattr(transport, "open_async"):
@@ -181,6 +210,11 @@ def library_of(client: object) -> ModuleType:
         name = cls.__module__.partition(".")[0]
         if name in ("httpx2", "httpx"):
             return sys.modules[name]
+        if name == "aiohttp":
+            raise ConfigurationError(
+                'A session of aiohttp cannot be the transport: give none, and set http_client="aiohttp" '
+                "(BASE44_HTTP_CLIENT)."
+            )
     raise ConfigurationError(
         f"transport must be an httpx2 or httpx client or a TransportFactory, not {type(client).__name__}."
     )

@@ -5,16 +5,39 @@ from __future__ import annotations
 import asyncio
 import threading
 import weakref
-from collections.abc import AsyncGenerator
-from typing import Any, TypeVar, final
+from collections.abc import AsyncGenerator, Callable
+from typing import Any, Generic, Protocol, TypeVar, final
 
 from ...errors import ConfigurationError
 from ..secret import Opaque
 from .exchange import opened
-from .message import PlatformRequest, PlatformResponse
-from .protocol import AsyncTransport, Transport, TransportFactory
 
-T = TypeVar("T", Transport, AsyncTransport)
+
+class _Closed(Protocol):
+    def close(self) -> None: ...
+
+
+class _AsyncClosed(Protocol):
+    async def aclose(self) -> None: ...
+
+
+T = TypeVar("T")
+S = TypeVar("S", bound=_Closed)
+A = TypeVar("A", bound=_AsyncClosed)
+S_co = TypeVar("S_co", bound=_Closed, covariant=True)
+A_co = TypeVar("A_co", bound=_AsyncClosed, covariant=True)
+
+
+class Factory(Protocol[S_co, A_co]):
+    """Makes what a pool holds, of both kinds, when needed; a `TransportFactory` is one."""
+
+    def open(self) -> S_co:
+        """A new one for blocking code, shared by all threads."""
+        ...
+
+    def open_async(self) -> A_co:
+        """A new one for the running event loop."""
+        ...
 
 
 def running_loop() -> asyncio.AbstractEventLoop:
@@ -35,7 +58,7 @@ def running_loop() -> asyncio.AbstractEventLoop:
 
 
 @final
-class Pools(Opaque):
+class Pools(Opaque, Generic[S, A]):
     """Opens connections on first use, and again after they were closed.
 
     Blocking ones are closed by `close()`, else when this is no longer used or the interpreter ends. Those of an event
@@ -46,22 +69,22 @@ class Pools(Opaque):
 
     __slots__ = ("__weakref__", "_factory", "_inherited", "_loops", "blocking")
 
-    def __init__(self, factory: TransportFactory) -> None:
+    def __init__(self, factory: Factory[S, A]) -> None:
         self._factory = factory
         self.blocking = BlockingPool(factory)
-        weakref.finalize(self, BlockingPool.close, self.blocking)
-        self._loops: dict[asyncio.AbstractEventLoop, tuple[AsyncTransport, AsyncGenerator[None]]] = {}
+        weakref.finalize(self, BlockingPool[S].close, self.blocking)
+        self._loops: dict[asyncio.AbstractEventLoop, tuple[A, AsyncGenerator[None]]] = {}
         self._inherited: list[object] = []
 
-    async def of_running_loop(self) -> AsyncTransport:
-        """The running event loop's transport."""
+    async def of_running_loop(self) -> A:
+        """What the running event loop has."""
         loop = running_loop()
         held = self._loops.get(loop)
         if held is None:
             for ended in [other for other in list(self._loops) if other.is_closed()]:
                 self._loops.pop(ended, None)
-            transport = opened(self._factory.open_async)
-            held = self._loops[loop] = (transport, _until_loop_ends(weakref.ref(self), loop, transport))
+            made = opened(self._factory.open_async)
+            held = self._loops[loop] = (made, _until_loop_ends(weakref.ref(self), loop, made))
             await anext(held[1])
         return held[0]
 
@@ -88,7 +111,7 @@ class Pools(Opaque):
 
 
 async def _until_loop_ends(
-    pools: weakref.ref[Pools], loop: asyncio.AbstractEventLoop, transport: AsyncTransport
+    pools: weakref.ref[Pools[Any, A]], loop: asyncio.AbstractEventLoop, made: A
 ) -> AsyncGenerator[None]:
     # Holds no `Pools`: with the last reference to that the generator ends too, and closes.
     try:
@@ -97,31 +120,31 @@ async def _until_loop_ends(
         held = pools()
         if held is not None:
             held._loops.pop(loop, None)
-        await transport.aclose()
+        await made.aclose()
 
 
 @final
-class BlockingPool(Opaque):
-    """A blocking transport that opens on first use, counts who is using it, and survives a fork."""
+class BlockingPool(Opaque, Generic[S]):
+    """What blocking code uses: opened on first use, with a count of who is using it, and not after a fork."""
 
-    __slots__ = ("_active", "_factory", "_inherited", "_lock", "_transport")
+    __slots__ = ("_active", "_factory", "_held", "_inherited", "_lock")
 
-    def __init__(self, factory: TransportFactory) -> None:
+    def __init__(self, factory: Factory[S, Any]) -> None:
         self._factory = factory
-        self._transport: Transport | None = None
+        self._held: S | None = None
         self._active = 0
         self._lock = threading.Lock()
         self._inherited: list[Any] = []
 
-    def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
-        """As `Transport.send`."""
+    def use(self, call: Callable[[S], T]) -> T:
+        """What `call` gives, called with what is held."""
         with self._lock:
-            if self._transport is None:
-                self._transport = opened(self._factory.open)
-            transport = self._transport
+            if self._held is None:
+                self._held = opened(self._factory.open)
+            held = self._held
             self._active += 1
         try:
-            return transport.send(request, timeout=timeout, connect_timeout=connect_timeout)
+            return call(held)
         finally:
             with self._lock:
                 self._active -= 1
@@ -129,9 +152,9 @@ class BlockingPool(Opaque):
     def close(self) -> None:
         """Close what is open; the next call opens it again."""
         with self._lock:
-            transport, self._transport = self._transport, None
-        if transport is not None:
-            transport.close()
+            held, self._held = self._held, None
+        if held is not None:
+            held.close()
 
     def after_fork(self) -> None:
         """In the child: let go of the parent's sockets."""
@@ -139,7 +162,7 @@ class BlockingPool(Opaque):
         self._lock = threading.Lock()
         if idle:
             self.close()
-        elif self._transport is not None:
+        elif self._held is not None:
             # Another thread was inside as the process forked, maybe holding the client's lock: to close could hang.
-            self._inherited.append(self._transport)
-            self._transport = None
+            self._inherited.append(self._held)
+            self._held = None

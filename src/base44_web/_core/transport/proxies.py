@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from ...errors import ConfigurationError
 from ..urls import is_loopback
 
 
 class Proxies:
-    """Which proxy leads to an address; looked up once for each origin, as the connections are opened once."""
+    """Which proxy leads to an address; looked up once for each origin, as the connections are opened once.
 
-    def __init__(self) -> None:
+    Args:
+        socks: whether who asks can speak to SOCKS proxies.
+    """
+
+    def __init__(self, *, socks: bool = True) -> None:
+        self._socks = socks
         self._found: dict[str, str | None] = {}
 
     def of(self, url: str) -> str | None:
@@ -23,11 +28,18 @@ class Proxies:
         """
         origin = "/".join(url.split("/", 3)[:3])
         if origin not in self._found:
-            self._found[origin] = _proxy_for(origin)
+            self._found[origin] = _proxy_for(origin, socks=self._socks)
         return self._found[origin]
 
 
-def _proxy_for(origin: str) -> str | None:
+def login_apart(proxy: str) -> tuple[str, tuple[str, str] | None]:
+    """A proxy's address without its user name and password, and these."""
+    parts = urlsplit(proxy)
+    login = (unquote(parts.username), unquote(parts.password or "")) if parts.username else None
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])), login
+
+
+def _proxy_for(origin: str, *, socks: bool) -> str | None:
     from urllib.request import getproxies, proxy_bypass  # slow to import
 
     parts = urlsplit(origin)
@@ -44,6 +56,12 @@ def _proxy_for(origin: str) -> str | None:
         raise ConfigurationError(
             f"The environment's proxy for {parts.scheme} ({parts.scheme.upper()}_PROXY or ALL_PROXY) is no http, https "
             "or socks5 address.",
+            code="no_http_client",
+        )
+    if found.scheme.startswith("socks") and not socks:
+        raise ConfigurationError(
+            f"The environment's proxy for {parts.scheme} is a SOCKS proxy, which aiohttp does not speak to: set "
+            "http_client (BASE44_HTTP_CLIENT) to httpx2.",
             code="no_http_client",
         )
     if found.scheme.startswith("socks") and find_spec("socksio") is None:

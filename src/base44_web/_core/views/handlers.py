@@ -9,7 +9,8 @@ from urllib.parse import quote
 from ...errors import AlreadyConnectedError, Base44Error, ConfigurationError, NotConnectedError, NotFoundError
 from ..claims import Token
 from ..connections.statuses import status_key
-from ..engine.context import Context, connect, disconnect
+from ..engine.context import Context
+from ..engine.endings import connect, disconnect
 from ..fields import is_bearer_token
 from ..guards.admit import admit
 from ..incoming.bearer import MAX_TOKEN_LENGTH

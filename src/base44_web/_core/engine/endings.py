@@ -1,0 +1,72 @@
+"""What ends a connection: connecting anew, disconnecting, forgetting a user. Nothing older is used from then on."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import TypeVar
+
+from ...errors import AuthenticationError, Base44Error
+from ..connections.fetch import Wanted, end
+from ..incoming.caller import Caller
+from ..platform import wire
+from ..platform.io import IO
+from ..platform.wire import Call
+from ..secret import Secret
+from ..values import AppUser
+from .context import Context, call, identify
+
+T = TypeVar("T")
+
+
+async def connect(io: IO, context: Context, connector_id: str) -> Secret:
+    """Begin to connect the app user: the URL to send them to. Nothing older is used from now on."""
+    return await _ending(io, context, wire.connect_app_user, connector_id, connecting=True)
+
+
+async def disconnect(io: IO, context: Context, connector_id: str) -> None:
+    """Disconnect the app user."""
+    await _ending(io, context, wire.disconnect_app_user, connector_id)
+
+
+async def _ending(
+    io: IO, context: Context, make: Callable[[Caller, str], Call[T]], connector_id: str, *, connecting: bool = False
+) -> T:
+    connections = context.engine.connections
+    user, memory = context.known_user(), connections.memory
+    if user is None and connections.store is not None and context.engine.settings.verification != "none":
+        with contextlib.suppress(Base44Error):  # the platform's answer to the call itself says more
+            user = await identify(io, context)
+    context.drop(connector_id)
+    if user is None:  # everybody's connections of it end, and so only for whom the platform knows
+        outcome = await call(io, context, make, connector_id)
+        memory.end(connector_id, None, connecting=connecting)
+        return outcome
+    entry = connections.entry_of(context.caller, Wanted("app_user", connector_id), user.id)
+    memory.end(connector_id, user.id, connecting=connecting)
+    await end(io, connections, entry, connecting=connecting)
+    try:
+        return await call(io, context, make, connector_id)
+    finally:  # what was asked for meanwhile may be the old one
+        memory.end(connector_id, user.id, connecting=connecting)
+        await end(io, connections, entry, connecting=connecting)
+
+
+async def forget(io: IO, context: Context, user: AppUser | str | None) -> None:
+    """Forget what is remembered of a user, by default of the request's own."""
+    identity = context.engine.identity
+    if user is None:
+        if context.caller.token is None:
+            return
+        try:
+            user = await identify(io, context)
+        except AuthenticationError:  # nothing is remembered under a token that is refused
+            identity.known.drop(context.caller)
+            return
+    user_id = user if isinstance(user, str) else user.id
+    connections = context.engine.connections
+    identity.known.forget(user_id)
+    connections.memory.end(None, user_id)
+    # One connector's end is the end of all that the store has of a user.
+    await end(io, connections, connections.entry_of(context.caller, Wanted("app_user", ""), user_id))
+    context.drop(None)

@@ -1,0 +1,165 @@
+"""aiohttp as the transport of awaited calls (the setting `http_client`), with all that httpx2 guarantees."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import ssl
+from typing import TYPE_CHECKING, Any, final
+from weakref import WeakSet
+
+import aiohttp
+from yarl import URL
+
+from ...errors import Base44Error, ConfigurationError
+from .deadline import AsyncDeadline
+from .exchange import Body, failure, header_mapping, refusal
+from .message import PlatformRequest, PlatformResponse
+from .proxies import Proxies, login_apart
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.http_parser import HttpParser
+    from aiohttp.tracing import Trace
+
+
+@final
+class AiohttpTransport:
+    """Implements `AsyncTransport` over a session of its own, for the running event loop."""
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        tls.set_alpn_protocols(["http/1.1"])  # as httpcore does
+        self._proxies = Proxies(socks=False)
+        # No limit: how many calls there are at once is decided before (`Limiter`), and the time to connect would also
+        # count what is spent in a queue of the pool's. The system looks up names, whether aiodns is there or not.
+        connector = _Connector(ssl=tls, limit=0, keepalive_timeout=5.0, resolver=aiohttp.ThreadedResolver())
+        _connectors.add(connector)
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            auto_decompress=False,
+            max_field_size=32 * 1024,  # aiohttp stops at 8 KiB, where httpx2 goes on
+            response_class=_Answer,
+        )
+        # It would send again what was lost on a kept connection, a DELETE too; `platform/retries.py` decides that.
+        self._session._retry_connection = False
+
+    async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
+        outcome = await self._exchange(request, timeout, connect_timeout)
+        if not isinstance(outcome, PlatformResponse):
+            raise outcome
+        return outcome
+
+    async def aclose(self) -> None:
+        await self._session.close()
+
+    async def _exchange(
+        self, request: PlatformRequest, timeout: float, connect_timeout: float
+    ) -> PlatformResponse | Base44Error | ConfigurationError:
+        body = Body()
+        try:
+            async with AsyncDeadline(timeout):
+                answer = await self._session.request(
+                    request.method,
+                    URL(request.url, encoded=True),
+                    headers=request.plain_headers(),
+                    data=io.BytesIO(request.content) if request.content else None,  # plain bytes of a MiB it warns of
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(connect=min(timeout, connect_timeout)),
+                    **self._way_to(request.url),
+                )
+                try:
+                    refused = refusal(answer.headers, 0)
+                    if refused is not None:
+                        return refused
+                    async for chunk in answer.content.iter_any():
+                        body += chunk
+                        chunk = b""
+                        refused = refusal(answer.headers, len(body))
+                        if refused is not None:
+                            return refused
+                finally:
+                    # An answer that was read to its end has given its connection back by then; any other closes it.
+                    answer.close()
+            return PlatformResponse(answer.status, header_mapping(answer.raw_headers), body.octets())
+        except Exception as error:  # noqa: BLE001 - aiohttp's errors hold the headers of the request
+            return failure(error, request, timeout)
+
+    def _way_to(self, url: str) -> dict[str, Any]:
+        proxy = self._proxies.of(url)
+        if proxy is None:
+            return {}
+        # Apart from the address: that is in the repr of aiohttp's connections and errors.
+        address, login = login_apart(proxy)
+        headers = {"Proxy-Authorization": aiohttp.encode_basic_auth(*login)} if login else None
+        return {"proxy": address, "proxy_headers": headers}
+
+
+class _Answer(aiohttp.ClientResponse):
+    """Without its headers in the repr: a `Location` can be a credential, and tracebacks show locals."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.status}>"
+
+
+class _Connector(aiohttp.TCPConnector):
+    """A pool that drops a kept connection on which more has come than its answers.
+
+    aiohttp's own would hand it out, and what came is then taken for the next caller's answer
+    (3.14.5, https://github.com/aio-libs/aiohttp/issues/13656).
+    """
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """A connection for a request: a clean one from the pool, or a new one."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            if _is_clean(connection):
+                return connection
+            connection.close()
+
+
+def _is_clean(connection: Connection) -> bool:
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None:
+        return False
+    # The one for the next answer is made after this: here it is the last answer's, and a new connection has none.
+    parser = protocol._parser
+    if parser is None:
+        return True
+    # What came is with the protocol, as messages; in the parser, as the beginning of one; or still in the socket.
+    if protocol.should_close or _holds_a_beginning(parser):
+        return False
+    return not _is_readable(transport.get_extra_info("socket").fileno())
+
+
+def _holds_a_beginning(parser: HttpParser[Any]) -> bool:
+    # aiohttp has two parsers. The one in C tells of a message that has begun at the end of input; that in Python has
+    # its octets at hand, and tells of it only if it can be read.
+    if getattr(parser, "_tail", b"") or getattr(parser, "_lines", []):
+        return True
+    try:
+        return parser.feed_eof() is not None
+    except Exception:  # noqa: BLE001 - what has begun is no HTTP
+        return True
+
+
+def _is_readable(descriptor: int) -> bool:
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(0))
+
+
+_connectors: WeakSet[_Connector] = WeakSet()
+
+
+def _let_go() -> None:
+    # As it is collected a connector closes what it holds; in a child that would take the parent's connections out of
+    # the parent's event loop too, for both have one selector. Of one that counts as closed nothing is closed.
+    for connector in list(_connectors):
+        connector._closed = True
+
+
+os.register_at_fork(after_in_child=_let_go)

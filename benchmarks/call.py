@@ -6,8 +6,8 @@ client under Node.js.
 What counts is the processor's time of the client's own process, in microseconds a call, with so many callers at once;
 who answers is a process of its own, and does nothing else. Each caller asks for another connector, for equal calls at
 the same time would be one. The clients take turns, round by round, and of each pair's ratios the median is printed.
-Ours makes a client for each call, as a server does for each request; so does the reference client. Needs `httpx`,
-`aiohttp`, and for the comparison Node.js with `npm ci` in tests/reference: what is missing is left out.
+Ours and the bare libraries keep one client; the reference client is made for each call, as it is for a request. Needs
+`httpx`, `aiohttp`, and for the comparison Node.js with `npm ci` in tests/reference: what is missing is left out.
 """
 
 from __future__ import annotations
@@ -119,8 +119,8 @@ def bare_aiohttp() -> Call:
     return call
 
 
-def our_client(library: str) -> Callable[[], AsyncBase44]:
-    """Makes a client for a request."""
+def our_client(library: str) -> AsyncBase44:
+    """One client for all calls, as the bare libraries have; what a request of its own adds is in `parts.py`."""
     given: dict[str, Any] = {} if library == "httpx2" else {"http_client": library}
     settings = Settings(
         app_id="app", service_token="service", server_url=os.environ["BENCHMARK_URL"], connection_ttl=0,
@@ -128,7 +128,7 @@ def our_client(library: str) -> Callable[[], AsyncBase44]:
     )  # fmt: skip
     engine = Engine(settings.complete())
     headers = [("authorization", f"Bearer {os.environ['BENCHMARK_TOKEN']}")]
-    return lambda: AsyncBase44._for(Context(engine, Incoming("GET", headers)))
+    return AsyncBase44._for(Context(engine, Incoming("GET", headers)))
 
 
 def ours(library: str) -> Call:
@@ -136,9 +136,9 @@ def ours(library: str) -> Call:
 
     async def call(caller: int) -> None:
         if caller == NOBODY:
-            await client().user()
+            await client.user()
             return
-        connectors = client().as_service_role.connectors
+        connectors = client.as_service_role.connectors
         connection = await connectors.get_current_app_user_connection(ConnectorID(f"{caller:024x}"))
         assert connection.access_token
 
@@ -150,9 +150,9 @@ def ours_blocking() -> Callable[[int], None]:
 
     def call(caller: int) -> None:
         if caller == NOBODY:
-            client().sync.user()
+            client.sync.user()
             return
-        connectors = client().sync.as_service_role.connectors
+        connectors = client.sync.as_service_role.connectors
         assert connectors.get_current_app_user_connection(ConnectorID(f"{caller:024x}")).access_token
 
     return call

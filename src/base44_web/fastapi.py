@@ -25,6 +25,8 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from ._asgi.guards import admission
+from ._asgi.replies import Refused, mark_private
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
 from ._core.guards.startup import CONNECTORS, Needs, check_connectors
@@ -33,8 +35,6 @@ from ._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES, SCHEME
 from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
-from .starlette.guards import admission
-from .starlette.replies import Refused, mark_private
 from .starlette.request import context_of
 
 logger = logging.getLogger("base44_web")
@@ -109,7 +109,7 @@ class _Admission(HTTPBearer):
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
         mark_private(response.raw_headers)
         context = context_of(request)
-        outcome = await admission(request, context, self.needs)
+        outcome = await admission(request.scope, context, self.needs)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
         connectors = self.needs.connectors

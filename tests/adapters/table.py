@@ -72,4 +72,4 @@ def fresh(name: str, **django_settings: Any) -> Iterator[dict[str, Any]]:
         def make(**fields: Any) -> Driver:
             return with_hook(None, **fields)
 
-        yield {"driver": make(), "make": make, "with_hook": with_hook, "emulator": emulator}
+        yield {"driver": make(), "driver_name": name, "make": make, "with_hook": with_hook, "emulator": emulator}

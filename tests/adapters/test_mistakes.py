@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Annotated, Any, NamedTuple
 
 import pytest
@@ -21,6 +22,7 @@ from base44_web import (
     Settings,
 )
 from base44_web.testing import CALENDAR_ID
+from tests.adapters.common import ask
 from tests.checks import Headers
 from tests.serving import PATIENCE
 
@@ -289,6 +291,7 @@ LINES = {
     "fastapi-async": 'app.include_router(connect_router(), prefix="/base44")',
     "flask-sync": 'app.config["BASE44_URL_PREFIX"] = "/base44"',
     "django-wsgi-sync": 'include("base44_web.django.urls")',
+    **({"quart-async": 'app.config["BASE44_URL_PREFIX"] = "/base44"'} if find_spec("quart") else {}),
 }
 
 
@@ -321,6 +324,21 @@ def not_mounted(framework: str, settings: Settings) -> Callable[[dict[str, str]]
         app.add_url_rule("/", view_func=ours.app_user_connected("calendar")(lambda: ""))
         client = app.test_client()
         return lambda headers: client.get("/", headers=headers).status_code
+    if framework == "quart":
+        from quart import Quart
+
+        from base44_web import quart as quarts
+
+        site = Quart("mistaken")
+        site.config["BASE44_URL_PREFIX"] = None
+        quarts.Base44Extension(site, settings=settings)
+
+        @site.get("/")
+        @quarts.app_user_connected("calendar")
+        async def none() -> str:
+            return ""
+
+        return lambda headers: ask(site, "/", headers).status_code
     if framework == "django":
         from django.test import Client, override_settings
 

@@ -221,7 +221,8 @@ def test_extras_that_are_missing_are_named(subtests: pytest.Subtests) -> None:
 def test_the_versions_that_adapters_need_are_those_of_the_extras() -> None:
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     wanted = {}
-    for path in ("starlette/__init__.py", "fastapi.py", "django/__init__.py", "flask/__init__.py"):
+    packages = (f"{name}/__init__.py" for name in ("starlette", "django", "flask", "quart", "litestar"))
+    for path in ("fastapi.py", *packages):
         (name,) = re.findall(r'^need\("(\w+)"\)$', (ROOT / "src" / "base44_web" / path).read_text(), re.M)
         requirement = re.fullmatch(r"(\w+)(?:\[\w+\])?>=([0-9.]+)", extras[name][0])
         assert requirement is not None

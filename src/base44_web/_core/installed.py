@@ -8,7 +8,10 @@ from importlib.util import find_spec
 from typing import Final
 
 # As our extras of the same names have them in pyproject.toml; `tests/core/test_mistakes.py` compares.
-OLDEST: Final = {"starlette": (1, 0, 1), "fastapi": (0, 136), "django": (5, 2, 15), "flask": (3, 1, 3)}
+OLDEST: Final = {
+    "starlette": (1, 0, 1), "fastapi": (0, 136), "django": (5, 2, 15), "flask": (3, 1, 3), "quart": (0, 20),
+    "litestar": (2, 24),
+}  # fmt: skip
 """The oldest version of each framework that is supported."""
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
+
+logger = logging.getLogger("base44_web")
 
 _PREFIX: Final = "BASE44_"
 # Those of Base44's own command line tool and of what it runs (npm `base44` 0.1.18), which share our prefix; and what
@@ -37,3 +40,10 @@ def unread(names: Iterable[str], known: Collection[str]) -> Iterator[tuple[str, 
             words = sorted(each.removeprefix(_PREFIX) for each in known)
             near = get_close_matches(name.removeprefix(_PREFIX), words, 1, _ALIKE)
             yield name, f"{_PREFIX}{near[0]}" if near else None
+
+
+def warn_of_unread(found: Iterable[tuple[str, str | None]]) -> None:
+    """Tell the operator of what `unread` found, where something was probably meant."""
+    for name, near in found:
+        if near is not None:
+            logger.warning("%s in the environment is no setting: did you mean %s?", name, near)

@@ -81,7 +81,7 @@ def _settings(made: Any, app: Any) -> tuple[Settings | None, str | None]:
     """The settings of our middleware, and why it would not start."""
     ours: Any = made.cls(app, *made.args, **made.kwargs) if isinstance(made, Middleware) else made
     if ours._engines is None:
-        return None, ours._error
+        return None, ours._problem
     return (None if ours._engines.only is None else ours._engines.only.settings), None
 
 

@@ -112,6 +112,10 @@ class _Landed(NamedTuple):
     caller: Caller  # whose credentials it was asked with
 
 
+class _Looked(NamedTuple):
+    kept: Kept | None
+
+
 def _digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
@@ -360,12 +364,20 @@ async def renew(
 
 
 async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> Kept | None:
-    if connections.store is None or entry is None:
+    """What the store has; one look for all who want it at the same time."""
+    store, platform = connections.store, connections.identity.platform
+    if store is None or entry is None:
         return None
-    try:
-        return await connections.store.get(io, entry)
-    except StoreDownError:
-        return None
+
+    async def look() -> _Looked:
+        try:
+            return _Looked(await store.get(io, entry))
+        except StoreDownError:
+            return _Looked(None)
+
+    end = platform.clock.monotonic() + platform.settings.timeout
+    looked = await fly(io, platform, ("stored", entry), look, end=end)
+    return looked.kept if isinstance(looked, _Looked) else None
 
 
 async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: bool = False) -> None:

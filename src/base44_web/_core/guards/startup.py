@@ -146,6 +146,7 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
 
 
 NO_VIEWS: Final = "A guard sends people to the connect page, and there is none: the redirect views are not mounted."
+_WARNING: Final = f"{NO_VIEWS} %s"
 
 
 def without_views(settings: Settings | None, line: str | None, *, names: bool) -> str | None:
@@ -165,7 +166,7 @@ def warn_without_views(settings: Settings, line: str | None, *, names: bool) -> 
     """Say at the start that nothing connects people; see `without_views`."""
     fix = without_views(settings, line, names=names)
     if fix is not None:
-        logger.warning("%s %s", NO_VIEWS, fix)
+        logger.warning(_WARNING, fix)
 
 
 def left_out(view: Any) -> ConfigurationError:

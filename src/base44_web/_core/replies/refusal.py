@@ -43,7 +43,7 @@ OnRefusal: TypeAlias = Callable[[Refusal], Any]
 class Response(Protocol):
     """A response of any framework."""
 
-    status_code: int
+    status_code: Any
 
     @property
     def headers(self) -> Any: ...
@@ -75,6 +75,6 @@ def own_answer(hook: OnRefusal | None, refusal: Refusal | None, kind: type[R]) -
         wanted, given = f"{kind.__module__}.{kind.__qualname__}", type(found).__name__
         logger.error("on_refusal must be a plain function that gives a %s, or None: not a %s.", wanted, given)
         return None
-    if found.status_code < 300:  # a status that was forgotten would make a success of it
+    if (found.status_code or 0) < 300:  # a status that was forgotten would make a success of it
         found.status_code = refusal.status
     return found

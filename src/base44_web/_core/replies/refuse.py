@@ -153,7 +153,8 @@ def message_page(
     status: int, title: str, text: str, visit: Visit, headers: Mapping[str, str] | None = None, *, sign_in: str = ""
 ) -> Reply:
     """A page that says one thing."""
-    values = {"title": title, "text": text, "sign_in": sign_in, "style": asset(visit, "style")}
+    app_name = visit.settings.app_name or ""
+    values = {"title": title, "text": text, "app_name": app_name, "sign_in": sign_in, "style": asset(visit, "style")}
     return page_reply(status, Page("message", values), headers)
 
 

@@ -68,8 +68,29 @@ def hammer(work: Callable[[random.Random], None], rounds: int = ROUNDS) -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
+class Hesitant(Limiter):
+    """Lets others in between reading how many are inside, and writing it."""
+
+    @property
+    def _inside(self) -> int:
+        time.sleep(0)
+        return self._count
+
+    @_inside.setter
+    def _inside(self, count: int) -> None:
+        self._count = count
+
+
+class Key(str):
+    """Lets others in whenever it is looked up."""
+
+    def __hash__(self) -> int:
+        time.sleep(0)
+        return super().__hash__()
+
+
 def test_no_more_get_through_than_may() -> None:
-    limiter, inside, most = Limiter(3, THREADS), Counter[str](), 3
+    limiter, inside, most = Hesitant(3, THREADS), Counter[str](), 3
 
     def pass_through(dice: random.Random) -> None:
         ticket = limiter.ask()
@@ -96,7 +117,7 @@ def test_one_leads_at_a_time_and_all_get_what_it_found() -> None:
     flights, leading, numbers, led = SingleFlight(), Counter[str](), itertools.count(), {}
 
     def ask(dice: random.Random) -> None:
-        key = dice.choice("ab")
+        key = Key(dice.choice("ab"))
         flight, leads = flights.join(key)
         if leads:
             leading[key] += 1
@@ -234,5 +255,7 @@ def test_an_engine_over_http(settings: Settings, emulator: Emulator) -> None:
 def test_an_engine_with_a_store(settings: Settings, emulator: Emulator, redis: str) -> None:
     pytest.importorskip("cryptography")
     secret = "a secret that all servers of the fleet have"
-    engine = Engine(changed(settings, connection_ttl=30, connection_store=redis, secret=secret).complete(), emulator.transport)
+    engine = Engine(
+        changed(settings, connection_ttl=30, connection_store=redis, secret=secret).complete(), emulator.transport
+    )
     each_gets_their_own(engine, emulator, rounds=30)

@@ -17,6 +17,7 @@ from .._core.checks.finding import Finding, as_json, as_text, exit_status, witho
 from .._core.checks.online import check_online
 from .._core.checks.survey import Survey, check, survey_environment
 from .._core.config import Settings
+from .._core.guards.written import parameters_of
 from ..errors import ConfigurationError
 from .base44_project import find_app_id
 from .shared import CannotRun, need
@@ -111,7 +112,7 @@ def _attribute(module: Any, path: str) -> Any:
 
 def _made(app: Any) -> Any:
     """An app; what is a function without parameters makes one."""
-    return app() if inspect.isfunction(app) and not inspect.signature(app).parameters else app
+    return app() if inspect.isfunction(app) and not parameters_of(app) else app
 
 
 def _layers(app: Any) -> Iterator[Any]:

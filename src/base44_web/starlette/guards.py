@@ -18,6 +18,7 @@ from .._core.engine.context import Context
 from .._core.guards.admit import admit, at_once
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
 from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
+from .._core.guards.written import annotations_of, parameters_of
 from .._core.replies.reply import Reply
 from .._core.values import AppUser
 from ..errors import Base44Error, ConfigurationError
@@ -77,7 +78,7 @@ def _is_asgi_app(view: Any) -> bool:
     if isinstance(view, type) or inspect.isroutine(view):
         return False
     try:
-        return list(inspect.signature(view).parameters)[:3] == ["scope", "receive", "send"]
+        return parameters_of(view)[:3] == ["scope", "receive", "send"]
     except (TypeError, ValueError):
         return False
 
@@ -102,7 +103,7 @@ class _GuardedApp:
 
 class _Starlette:
     def finder(self, view: Any) -> Callable[[Args, Kwargs], Any]:
-        names = list(inspect.signature(view).parameters)
+        names = parameters_of(view)
         name = next((name for name in ("request", "websocket") if name in names), None)
         if name is None:
             raise TypeError(
@@ -221,7 +222,7 @@ def _check_spelling(endpoint: Any) -> None:
         if inspect.isfunction(endpoint)
         else []
     )
-    for annotation in getattr(endpoint, "__annotations__", {}).values():
+    for annotation in annotations_of(endpoint).values():
         values += getattr(annotation, "__metadata__", ())
     if any(isinstance(each, type) and getattr(each, "guards_app_users", False) for each in values):
         raise left_out(endpoint)

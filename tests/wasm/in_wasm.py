@@ -19,7 +19,7 @@ from base44_web import HttpxTransports, PlatformRequest, PlatformResponse
 from base44_web.errors import RequestFailedError
 from base44_web.testing import Emulator
 
-SELECTION: Final = ("tests/core", "tests/conformance")
+SELECTION: Final = ("tests/core", "tests/conformance", "tests/wasm")
 # Imported, and not skipped where they are missing: what is said to run here does.
 MUST_BE_THERE: Final = ("starlette", "fastapi", "django", "jwt", "httpx2")
 # By what is missing here: parts of test IDs. One that fits no test is an error.

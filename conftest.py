@@ -15,21 +15,19 @@ collect_ignore_glob = ["examples/*", ".tox/*", ".venv/*"]
 try:
     from sybil import Sybil
     from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
+
+    from tests.docs.console import ConsoleBlockParser
 except ImportError:  # the environment without frameworks runs no docs
     pass
 else:
 
     @pytest.fixture(scope="module")
     def documented_platform() -> Iterator[Any]:
-        from base44_web.testing import CALENDAR_ID, Emulator
+        from base44_web.cli.shared import environment_of
+        from base44_web.testing import Emulator
 
         with Emulator.demo() as emulator, emulator.serve() as server:
-            variables = {
-                "BASE44_APP_ID": emulator.app_id,
-                "BASE44_SERVER_URL": server.url,
-                "BASE44_SERVICE_TOKEN": emulator.service_token,
-                "BASE44_APP_USER_CONNECTORS": f"calendar={CALENDAR_ID}",
-            }
+            variables = environment_of(emulator, server.url)  # as `base44-web emulator` prints them
             os.environ.update(variables)
             yield emulator
             for name in variables:
@@ -55,7 +53,7 @@ else:
         namespace.update(INSTALLED_APPS=[], MIDDLEWARE=[], __name__="__main__", missing=missing)
 
     pytest_collect_file = Sybil(
-        parsers=[PythonCodeBlockParser(), SkipParser()],
+        parsers=[PythonCodeBlockParser(), ConsoleBlockParser(), SkipParser()],
         patterns=["README.md", "docs/*.md"],
         setup=provide,
         fixtures=["documented_platform", "documented_providers"],

@@ -18,6 +18,7 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from report import Report, parser
 
 from base44_web import AsyncBase44
 from base44_web._core.claims import Token
@@ -46,14 +47,9 @@ def least(call: Callable[[], Any], times: int, rounds: int = 7) -> float:
     return best
 
 
-def show(what: str, value: float, unit: str, budget: float) -> bool:
-    """Print a figure; whether it is within its budget."""
-    print(f"{what:33}  {value:8.2f} {unit} (budget {budget:g})")
-    return value <= budget
-
-
-def main() -> bool:
-    now = int(time.time())
+def main() -> int:
+    report, now = Report(parser(__doc__).parse_args().json), int(time.time())
+    report.table("Who is asking")
     claims = {"sub": "ada@example.com", "iat": now, "exp": now + 3600, "aud": "app"}
     secret = "s" * 48
     token = jwt.encode(claims, secret, algorithm="HS256")
@@ -61,7 +57,7 @@ def main() -> bool:
     users = KnownTokens(60.0, Clock())
     users.put(caller, AppUser("1", "ada@example.com", None, None, is_verified=True, app_id="app", raw={}))
     hit = least(lambda: users.get(caller), 20_000)
-    kept = show("a remembered token", hit, "µs", 3)
+    report.tell("a remembered token", hit, "µs", at_most=3)
     keys: dict[str, Any] = {
         "RS256": rsa.generate_private_key(65537, 2048),
         "ES256": ec.generate_private_key(ec.SECP256R1()),
@@ -71,7 +67,8 @@ def main() -> bool:
     for name, private, public in pairs:
         made = jwt.encode(claims, private, algorithm=name)
         cost = least(lambda m=made, p=public, n=name: jwt.decode(m, p, algorithms=[n], audience="app"), 500)  # type: ignore[misc]
-        print(f"PyJWT's verification, {name}        {cost:8.2f} µs   {cost / hit:6.0f} times as much")
+        report.tell(f"PyJWT's verification, {name}", cost, "µs")
+        report.tell(f"PyJWT's verification, {name} / a remembered token", cost / hit, "×")
     settings = Settings(app_id="app")
     garbage = Incoming("GET", [("authorization", "Bearer " + "a.b." * 250_000)])
 
@@ -82,10 +79,11 @@ def main() -> bool:
             return
         raise AssertionError
 
-    kept &= show("a token of 1 MB, refused", least(refuse, 500), "µs", 1000)
+    report.tell("a token of 1 MB, refused", least(refuse, 500), "µs", at_most=1000)
     milliseconds, fetches = asyncio.run(stall())
-    kept &= show("1,000 random key IDs, longest stall", milliseconds, "ms", 5)
-    return kept & show("fetches of the JWKS for them", fetches, "", 1)
+    report.tell("1,000 random key IDs, longest stall", milliseconds, "ms", at_most=5)
+    report.tell("fetches of the JWKS for them", fetches, "", at_most=1)
+    return report.end()
 
 
 async def stall() -> tuple[float, int]:
@@ -134,4 +132,4 @@ async def stall() -> tuple[float, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(not main())
+    sys.exit(main())

@@ -2,19 +2,20 @@
 
     python benchmarks/memory.py [--requests 100000] [--users 10000] [--record 20000]
 
-Prints the process's resident memory before, and after each tenth; it must come to rest.
+Prints the process's resident memory before, and after each tenth; from the half on it must have come to rest.
 """
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import random
+import sys
 import time
 from typing import Any
 
 import psutil
+from report import Report, parser
 
 from base44_web import Base44Error, PlatformRequest, PlatformResponse, Settings
 from base44_web._core.engine.context import Context
@@ -52,18 +53,21 @@ class Platform:
         """Nothing is held."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--requests", type=int, default=100_000)
-    parser.add_argument("--users", type=int, default=10_000)
-    parser.add_argument("--record", type=int, default=20_000)
-    options = parser.parse_args()
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--requests", type=int, default=100_000)
+    arguments.add_argument("--users", type=int, default=10_000)
+    arguments.add_argument("--record", type=int, default=20_000)
+    options = arguments.parse_args()
     settings = Settings(app_id="app", service_token="service", app_user_connectors={"calendar": "c"}).complete()
-    engine = Engine(settings, Platform(options.record))  # type: ignore[arg-type]
+    engine = Engine(settings, Platform(options.record))
     expires = int(time.time()) + 3600
     tokens = [f"{encoded({'alg': 'none'})}.{encoded({'sub': f'u{n}', 'exp': expires})}.x" for n in range(options.users)]
     process, chance = psutil.Process(), random.Random(44)
-    print(f"before: {process.memory_info().rss / 1e6:.0f} MB")
+    report = Report(options.json)
+    report.table(f"Resident memory of a process, {options.users:,} users whose records have {options.record:,} bytes")
+    found = [process.memory_info().rss / 1e6]
+    report.tell("before", found[0], "MB")
     for number in range(1, options.requests + 1):
         incoming = Incoming("GET", [("authorization", f"Bearer {chance.choice(tokens)}")])
         try:
@@ -71,8 +75,11 @@ def main() -> None:
         except Base44Error as error:
             raise SystemExit(str(error)) from error
         if number % (options.requests // 10) == 0:
-            print(f"after {number}: {process.memory_info().rss / 1e6:.0f} MB")
+            found.append(process.memory_info().rss / 1e6)
+            report.tell(f"after {number:,} requests", found[-1], "MB")
+    report.tell("at the end / at the half", found[-1] / found[5], "×", at_most=1.1)
+    return report.end()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -9,7 +9,6 @@ budget is broken.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
 import statistics
@@ -17,6 +16,8 @@ import sys
 import time
 from collections.abc import Callable
 from typing import Any
+
+from report import Report, parser
 
 from base44_web import Settings
 
@@ -144,17 +145,17 @@ def measure(runs: tuple[Run, Run], rounds: int, requests: int) -> tuple[float, f
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--requests", type=int, default=500)
-    options = parser.parse_args()
-    broken = False
-    print(f"{'':10} {'without':>9} {'adds':>9} {'budget':>9}   (microseconds a request)")
+    arguments = parser(__doc__)
+    arguments.add_argument("--rounds", type=int, default=200)
+    arguments.add_argument("--requests", type=int, default=500)
+    options = arguments.parse_args()
+    report = Report(options.json)
+    report.table("A view that never asks: microseconds of the processor's time for a request")
     for name, make in {"starlette": starlette, "django": django, "flask": flask}.items():
         without, cost = measure(make(), options.rounds, options.requests)
-        broken |= cost > BUDGET[name]
-        print(f"{name:10} {without:9.2f} {cost:+9.2f} {BUDGET[name]:9.2f}")
-    return int(broken)
+        report.tell(name, without, "µs", column="without")
+        report.tell(name, cost, "µs", column="the middleware adds", at_most=BUDGET[name])
+    return report.end()
 
 
 if __name__ == "__main__":

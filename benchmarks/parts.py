@@ -7,14 +7,15 @@ Each part alone, in a tight loop: in a server, where other code runs in between,
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import gc
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
 import jwt
+from report import Report, parser
 
 from base44_web import Base44, PlatformRequest, PlatformResponse, Settings
 from base44_web._core.connections.fetch import Wanted
@@ -66,10 +67,12 @@ class Platform:
         return AtOnceAwaiting()
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--times", type=int, default=20_000)
-    times = parser.parse_args().times
+def main() -> int:
+    arguments = parser(__doc__)
+    arguments.add_argument("--times", type=int, default=20_000)
+    options = arguments.parse_args()
+    times, report = options.times, Report(options.json)
+    report.table("Parts of a guarded request, each alone in a loop: microseconds of the processor's time")
 
     def tell(what: str, call: Callable[[], object]) -> None:
         call()
@@ -77,7 +80,7 @@ def main() -> None:
         began = time.process_time()
         for _ in range(times):
             call()
-        print(f"{what:55} {(time.process_time() - began) / times * 1e6:6.2f} µs")
+        report.tell(what, (time.process_time() - began) / times * 1e6, "µs")
         gc.enable()
 
     settings = Settings(app_id="app", service_token="service", app_user_connectors={"calendar": "c"}).complete()
@@ -110,11 +113,11 @@ def main() -> None:
             began = time.process_time()
             for _ in range(times):
                 await connectors.get_connection("slack")
-            spent = (time.process_time() - began) / times * 1e6
-            print(f"{'get_connection, kept, awaited':55} {spent:6.2f} µs")
+            report.tell("get_connection, kept, awaited", (time.process_time() - began) / times * 1e6, "µs")
 
         asyncio.run(awaited())
+    return report.end()
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -27,7 +27,10 @@ SUBSTITUTIONS = [
     (r"return Base44\._for", "return ASYNC_BASE44._for"),
     (r"-> AsyncBase44:", "-> ASYNC_BASE44:"),
     (r"_async import AsyncBase44$", "_async import ASYNC_BASE44"),
-    (r"\bAsync(Base44|ServiceRole|ConnectorsModule|UserConnectorsModule|HttpxTransport|Deadline|Transport)\b", r"\1"),
+    (
+        r"\bAsync(Base44|ServiceRole|ConnectorsModule|UserConnectorsModule|HttpxTransport|Deadline|Transport|Connections)\b",
+        r"\1",
+    ),
     (r"\bASYNC_BASE44\b", "AsyncBase44"),
     # What is written once: awaited here, run to its end there.
     (r"await (\w+)\(self\._context\.awaiting, (.*)\)$", r"run(\1(BLOCKING, \2))"),

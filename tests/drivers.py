@@ -11,6 +11,7 @@ import asyncio
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 import httpx2
@@ -22,6 +23,9 @@ from tests.apps.calls import Outcome, encode_call
 
 T = TypeVar("T")
 CORE: Final = ("core-blocking", "core-awaiting")
+# Frameworks that an environment of their own (`tox run -e reach`) installs. Elsewhere they are no drivers: to skip some
+# hundred tests of each would only hide what else was skipped.
+_REACH: Final = tuple(name for name in ("quart", "litestar") if find_spec(name))
 FRAMEWORKS: Final = (
     "starlette-async",
     "starlette-sync",
@@ -33,9 +37,17 @@ FRAMEWORKS: Final = (
     "django-asgi-async",
     "flask-sync",
     "flask-async",
+    *(f"{name}-{kind}" for name in _REACH for kind in ("async", "sync")),
 )
 # For what does not depend on whether a view is `async def`: each framework under each kind of server.
-ONE_EACH: Final = ("starlette-async", "fastapi-async", "django-wsgi-sync", "django-asgi-async", "flask-sync")
+ONE_EACH: Final = (
+    "starlette-async",
+    "fastapi-async",
+    "django-wsgi-sync",
+    "django-asgi-async",
+    "flask-sync",
+    *(f"{name}-async" for name in _REACH),
+)
 
 
 # Of this run of the matrix: "httpx", whose clients are given; "aiohttp", which the settings name; else the default.
@@ -74,6 +86,14 @@ def make_app(driver: str, source: Settings | SettingsResolver, transport: Any = 
             from tests.apps import flask
 
             return flask.make(kind[0], source, transport)
+        case "quart":
+            from tests.apps import quart
+
+            return quart.make(kind[0], source, transport)
+        case "litestar":
+            from tests.apps import litestar
+
+            return litestar.make(kind[0], source, transport)
     from tests.apps import django
 
     return django.make(kind[0], source if isinstance(source, Settings) else resolver, transport)

@@ -8,55 +8,86 @@ BASE44_APP_ID=… BASE44_SERVICE_TOKEN=… BASE44_APP_USER_CONNECTORS=calendar=6
 """
 
 import os
+import sys
 from pathlib import Path
 
 import httpx2
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.responses import FileResponse, JSONResponse
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
 
-from base44_web import Settings
-from base44_web.starlette import Base44Middleware, Request, app_user_connected, connect_routes
+from base44_web import NotConnectedError, Settings
+from base44_web.starlette import Base44Middleware, Request, app_user_connected, app_user_required, connect_routes
 
-GOOGLE = os.environ.get("GOOGLE_API_URL", "https://www.googleapis.com")
-SLACK = os.environ.get("SLACK_API_URL", "https://slack.com")
-PAGE = Path(__file__).parent.parent / "page" / "index.html"
+sys.path.append(str(Path(__file__).resolve().parent.parent / "site"))  # what the examples share
+from showcase import SITE, ServerTiming, Showcase
 
-settings = Settings(connector_types={"calendar": "googlecalendar"})  # the rest from BASE44_*
+EVENTS = os.environ.get("GOOGLE_API_URL", "https://www.googleapis.com") + "/calendar/v3/calendars/primary/events"
+SLACK = os.environ.get("SLACK_API_URL", "https://slack.com") + "/api/auth.test"
+
+settings = Settings(app_name="Daybook", connector_types={"calendar": "googlecalendar"})  # the rest from BASE44_*
+showcase = Showcase("Starlette", __file__)
 
 
 async def page(request: Request) -> FileResponse:
-    return FileResponse(PAGE)
+    return FileResponse(SITE.parent / "page" / "index.html")
 
 
-async def which_app(request: Request) -> JSONResponse:
-    return JSONResponse({"app_id": settings.app_id, "server_url": settings.app_url or settings.server_url})
+async def about(request: Request) -> JSONResponse:
+    platform = settings.app_url or settings.server_url
+    return JSONResponse({"app_id": settings.app_id, "server_url": platform, "framework": showcase.framework})
+
+
+@app_user_required
+async def me(request: Request) -> JSONResponse:
+    user = await request.base44.user()
+    return JSONResponse({"name": user and (user.full_name or user.email)})
 
 
 async def slack(request: Request) -> JSONResponse:
-    connection = await request.base44.as_service_role.connectors.get_connection("slack")
-    async with httpx2.AsyncClient(timeout=10) as http:
-        answer = await http.get(f"{SLACK}/api/auth.test", auth=connection.auth())
-    return JSONResponse({"team": answer.raise_for_status().json()["team"]})
+    try:
+        connection = await request.base44.as_service_role.connectors.get_connection("slack")
+    except NotConnectedError:
+        return JSONResponse({"team": None})
+    async with httpx2.AsyncClient(auth=connection.auth(), timeout=10) as http:
+        answer = (await http.get(SLACK)).raise_for_status()
+    return JSONResponse({"team": answer.json().get("team")})
 
 
 @app_user_connected("calendar")
 async def calendar(request: Request) -> JSONResponse:
     connection = request.base44.connection("calendar")
-    async with httpx2.AsyncClient(timeout=10) as http:
-        answer = await http.get(f"{GOOGLE}/calendar/v3/calendars/primary/events", auth=connection.auth())
-    found = answer.raise_for_status().json()
-    return JSONResponse({"user": found["summary"], "events": [event["summary"] for event in found["items"]]})
+    async with httpx2.AsyncClient(auth=connection.auth(), timeout=10) as http:
+        answer = (await http.get(EVENTS)).raise_for_status()
+    found = answer.json()
+    events = [(each["start"].get("dateTime", "")[11:16], each.get("summary", "")) for each in found["items"]]
+    return JSONResponse({"owner": found["summary"], "events": events})
+
+
+async def no_answer(request: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"detail": "The service does not answer as it should. Please try again in a minute."}, 502)
+
+
+async def source(request: Request) -> HTMLResponse:
+    return HTMLResponse(showcase.source_page())
 
 
 app = Starlette(
     routes=[
         Route("/", page),
-        Route("/app.json", which_app),
+        Route("/app.json", about),
+        Route("/me", me),
         Route("/slack", slack),
         Route("/calendar", calendar),
+        Route("/source", source),
+        Mount("/assets", StaticFiles(directory=SITE / "assets")),
         Mount("/base44", routes=connect_routes()),
     ],
-    middleware=[Middleware(Base44Middleware, settings=settings)],
+    middleware=[
+        Middleware(ServerTiming),
+        Middleware(Base44Middleware, settings=settings, transport=showcase.transport),
+    ],
+    exception_handlers={httpx2.HTTPError: no_answer},
 )

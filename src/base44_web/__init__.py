@@ -10,12 +10,13 @@ from ._core.client._sync import Base44, ConnectorsModule, ServiceRole, UserConne
 from ._core.connections.memory import ConnectionCounts
 from ._core.engine.apps import Arrival, SettingsResolver
 from ._core.engine.engine import connection_counts
+from ._core.names import AppUserConnector, IntegrationType
 from ._core.provider_auth import ProviderAuth
 from ._core.secret import Secret
 from ._core.transport.httpx_clients import HttpxTransports
 from ._core.transport.message import PlatformRequest, PlatformResponse
 from ._core.transport.protocol import AsyncTransport, Transport, TransportFactory
-from ._core.values import ApiResponse, AppUser, Connection, ConnectorID, UnverifiedClaims
+from ._core.values import ApiResponse, AppUser, Connection, ConnectionWith, ConnectorID, UnverifiedClaims
 from .errors import (
     AlreadyConnectedError,
     AuthenticationError,
@@ -46,6 +47,7 @@ __all__ = [
     "AlreadyConnectedError",
     "ApiResponse",
     "AppUser",
+    "AppUserConnector",
     "Arrival",
     "AsyncBase44",
     "AsyncConnectorsModule",
@@ -60,10 +62,12 @@ __all__ = [
     "ConflictError",
     "Connection",
     "ConnectionCounts",
+    "ConnectionWith",
     "ConnectorID",
     "ConnectorsModule",
     "CreditsExhaustedError",
     "HttpxTransports",
+    "IntegrationType",
     "InvalidResponseError",
     "MeteredConnectorError",
     "MiddlewareMissingError",

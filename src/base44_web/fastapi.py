@@ -21,14 +21,16 @@ from fastapi.security import HTTPBearer
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from ._asgi.guards import admission
+from ._asgi.replies import Refused, mark_private
 from ._core.client._async import AsyncBase44
 from ._core.client._sync import Base44
 from ._core.guards.startup import CONNECTORS, Needs, check_connectors
+from ._core.names import AppUserConnector
+from ._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES, SCHEME_NAME
 from ._core.replies.reply import Reply
 from ._core.values import AppUser, Connection
 from .starlette import Base44Middleware, Request, WebSocket, connect_routes, get_base44
-from .starlette.guards import admission
-from .starlette.replies import Refused, mark_private
 from .starlette.request import context_of
 
 logger = logging.getLogger("base44_web")
@@ -47,11 +49,7 @@ __all__ = [
 ]
 
 
-_SCHEME = {
-    "scheme_name": "Base44AppUser",
-    "bearerFormat": "JWT",
-    "description": "The Base44 app user's JWT.",
-}
+_SCHEME = {"scheme_name": SCHEME_NAME, "bearerFormat": BEARER_FORMAT, "description": DESCRIPTION}
 
 
 class _Client(HTTPBearer):
@@ -107,7 +105,7 @@ class _Admission(HTTPBearer):
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
         mark_private(response.raw_headers)
         context = context_of(request)
-        outcome = await admission(request, context, self.needs)
+        outcome = await admission(request.scope, context, self.needs)
         if isinstance(outcome, Reply):
             raise Refused(outcome)
         connectors = self.needs.connectors
@@ -189,7 +187,7 @@ class AppUserConnection(_GuardParameter):
 
     _example = '"calendar"'
 
-    def __init__(self, connector: str, *, fresh: bool = False) -> None:
+    def __init__(self, connector: AppUserConnector, *, fresh: bool = False) -> None:
         super().__init__(_Admission(Needs(check_connectors((connector,), "AppUserConnection"), fresh)))
 
 
@@ -203,10 +201,5 @@ def connect_router() -> APIRouter:
     return router
 
 
-_PROBLEM: Final = {"application/problem+json": {"schema": {"type": "object"}}}
-guard_responses: Final[dict[int | str, dict[str, Any]]] = {
-    401: {"description": "Nobody is signed in, or the sign-in is no longer valid.", "content": _PROBLEM},
-    403: {"description": "Not connected: `connect_url` says where to connect.", "content": _PROBLEM},
-    503: {"description": "The platform cannot be asked at the moment.", "content": _PROBLEM},
-}
+guard_responses: Final[dict[int | str, dict[str, Any]]] = RESPONSES
 """What guards answer, for OpenAPI: `@app.get("/calendar", responses=guard_responses)`. A dependency cannot add it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx2
 
-from tests.checks import NAVIGATION
+from tests.checks import NAVIGATION, Headers
+from tests.serving import PATIENCE
 
 HEADERS = {"Authorization": "Bearer a.b.c"}
 NAVIGATE = dict(NAVIGATION)
@@ -46,6 +47,50 @@ def ask(app: Any, path: str, headers: dict[str, str], root_path: str = "", metho
             return await client.request(method, path, headers=headers)
 
     return asyncio.run(send())
+
+
+DENIALS: Final = {"websocket.http.response": {}}
+
+
+def talk(
+    app: Any, path: str, headers: Headers = (), *, extensions: Any = DENIALS, subprotocols: Any = ()
+) -> list[dict[str, Any]]:
+    """What a server is sent for a handshake, until something is said; then the client goes away."""
+    value = ", ".join(subprotocols).encode()
+    scope = {
+        "type": "websocket", "path": path, "raw_path": path.encode(), "query_string": b"", "root_path": "",
+        "headers": [(b"host", b"testserver"), *((name.encode(), said.encode()) for name, said in headers)],
+        "subprotocols": list(subprotocols), "scheme": "ws", "extensions": extensions, "http_version": "1.1",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+    }  # fmt: skip
+    if value:
+        scope["headers"].append((b"sec-websocket-protocol", value))
+    sent: list[dict[str, Any]] = []
+
+    async def main() -> None:
+        said, connected = asyncio.Event(), False
+
+        async def receive() -> dict[str, Any]:
+            nonlocal connected
+            if not connected:
+                connected = True
+                return {"type": "websocket.connect"}
+            await said.wait()
+            return {"type": "websocket.disconnect", "code": 1000}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+            more = message["type"].endswith(("start", "accept")) or message.get("more_body")
+            if not more:
+                said.set()
+
+        async with asyncio.timeout(PATIENCE):
+            task = asyncio.create_task(app(scope, receive, send))
+            task.add_done_callback(lambda done: said.set())
+            await task
+
+    asyncio.run(main())
+    return sent
 
 
 def written(folder: Path) -> Path:

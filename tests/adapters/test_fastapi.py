@@ -12,6 +12,9 @@ from base44_web import (
     AppUser,
     ConfigurationError,
     Connection,
+    ConnectionWith,
+    ConnectorID,
+    IntegrationType,
     Settings,
     SettingsResolver,
 )
@@ -448,3 +451,23 @@ def test_what_a_view_says_of_caches_stays_one_header(settings: Settings, adas: H
         answer = client.get(path, headers=dict(adas))
         assert answer.headers.get_list("cache-control") == [said]
         assert answer.headers.get_list("vary") == ["Authorization, Cookie"]
+
+
+def test_a_connection_whose_keys_are_known(emulator: Emulator, local: Settings) -> None:
+    """What only type checkers tell apart is one class at run time, for FastAPI, too."""
+    app = FastAPI()
+    app.add_middleware(Base44Middleware, settings=local, transport=emulator.transport)
+
+    @app.get("/calendar")
+    async def calendar(
+        connection: Annotated[ConnectionWith[dict[str, str] | None], AppUserConnection(ConnectorID(CALENDAR_ID))],
+        wanted: IntegrationType = "slack",
+    ) -> dict[str, Any]:
+        return {"is one": isinstance(connection, Connection), "wanted": wanted}
+
+    user = emulator.add_user("keys@test.example")
+    emulator.connect(user, CALENDAR_ID)
+    client = testclient.TestClient(app)
+    headers = {"Authorization": f"Bearer {emulator.sign_in(user)}"}
+    assert client.get("/calendar?wanted=other", headers=headers).json() == {"is one": True, "wanted": "other"}
+    assert client.get("/calendar").status_code == 401

@@ -21,6 +21,7 @@ from base44_web import (
     ConfigurationError,
     Settings,
 )
+from base44_web._asgi.scope import KEY, ScopeState
 from base44_web._core.engine.engine import Engine
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.apps.calls import encode_call
@@ -57,8 +58,7 @@ from base44_web.starlette import (
     get_base44,
 )
 from base44_web.starlette.replies import HANDLERS
-from base44_web.starlette.request import KEY, ScopeState
-from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, ask, broken, start_up, written
+from tests.adapters.common import EXPECTED, HEADERS, NAVIGATE, ask, broken, start_up, talk, written
 from tests.serving import PATIENCE, eventually
 from tests.transports import Held
 
@@ -233,7 +233,7 @@ def test_the_same_client_for_the_whole_request(emulator: Emulator, local: Settin
         "type": "http",
         "method": "GET",
         "headers": [],
-        "base44": ScopeState(Engine(local), {}, None, {}),
+        "base44": ScopeState(Base44Middleware(bare, settings=local), Engine(local), {}),
     }
     assert isinstance(get_base44(Request(scope)), AsyncBase44)
     assert get_base44(Request(scope)) is get_base44(Request(dict(scope))) is Request(scope).base44
@@ -581,26 +581,6 @@ def test_a_client_that_goes_away_half_way(settings: Settings) -> None:
 # --- WebSockets: a token among the subprotocols
 
 
-def handshake(app: Any, subprotocols: list[str]) -> list[dict[str, Any]]:
-    value = ", ".join(subprotocols).encode()
-    scope = {
-        "type": "websocket", "path": "/socket", "raw_path": b"/socket", "query_string": b"", "root_path": "",
-        "headers": [(b"host", b"testserver"), (b"sec-websocket-protocol", value)], "subprotocols": list(subprotocols),
-        "scheme": "ws", "extensions": {"websocket.http.response": {}}, "asgi": {"version": "3.0"},
-    }  # fmt: skip
-    sent: list[dict[str, Any]] = []
-    incoming = [{"type": "websocket.connect"}, {"type": "websocket.disconnect", "code": 1000}]
-
-    async def receive() -> dict[str, Any]:
-        return incoming.pop(0)
-
-    async def send(message: dict[str, Any]) -> None:
-        sent.append(message)
-
-    asyncio.run(app(scope, receive, send))
-    return sent
-
-
 def socket_app(settings: Settings) -> Any:
 
     @app_user_required
@@ -617,14 +597,14 @@ def socket_app(settings: Settings) -> Any:
 def test_subprotocol(settings: Settings, emulator: Emulator) -> None:
     token = emulator.sign_in(emulator.add_user("ada@test.example"))
     app = socket_app(Settings(**{**settings._given, "token_sources": ["header", "subprotocol"]}))
-    accepted, text, *_ = handshake(app, ["chat", f"base44.bearer.{token}"])
+    accepted, text, *_ = talk(app, "/socket", subprotocols=["chat", f"base44.bearer.{token}"])
     # Browsers end a connection whose subprotocol nobody picked; and the token is never sent back.
     assert (accepted["type"], accepted["subprotocol"]) == ("websocket.accept", "chat")
     assert json.loads(text["text"]) == ["ada@test.example", ["chat"]]
     for offered in ([], ["chat"], ["base44.bearer."], ["base44.bearer.a", "base44.bearer.b"], ["base44.bearer.a.b.c"]):
-        assert handshake(app, offered)[0]["status"] == 401
+        assert talk(app, "/socket", subprotocols=offered)[0]["status"] == 401
     # Opt-in: elsewhere it is no token.
-    assert handshake(socket_app(settings), ["chat", f"base44.bearer.{token}"])[0]["status"] == 401
+    assert talk(socket_app(settings), "/socket", subprotocols=["chat", f"base44.bearer.{token}"])[0]["status"] == 401
 
 
 # --- what of Starlette is undocumented, and used

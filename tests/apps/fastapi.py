@@ -73,6 +73,15 @@ def make(kind: str, settings: Any, transport: Any = None) -> FastAPI:
         await websocket.accept()
         await websocket.send_text(base44.token.reveal() if base44.token else "")
 
+    @app.websocket("/escaping-socket")
+    async def escaping_socket(base44: Base44Client) -> None:
+        await base44.connectors.connect_app_user("calendar")
+
+    @app.websocket("/escaping-socket-late")
+    async def escaping_socket_late(websocket: WebSocket, base44: Base44Client) -> None:
+        await websocket.accept()
+        await base44.connectors.connect_app_user("calendar")
+
     @app.post("/idle")
     async def idle() -> str:
         return "idle"

@@ -70,6 +70,7 @@ def serving_site(framework: str, folder: Path) -> Iterator[Site]:
             "BASE44_SECRET": "a session secret of more than 32 characters",
             "BASE44_CONNECTOR_TYPES": "calendar=googlecalendar",
             "BASE44_SIGN_IN_URL": "/sign-in",
+            "BASE44_APP_NAME": "Daybook",
             "TEST_CORS_ORIGIN": platform.url,
         }
         with serving(server, environment, folder / "output") as (url, _):
@@ -107,7 +108,7 @@ def new_user(site: Site, name: str) -> AppUser:
 @contextmanager
 def opened(browser: Any, **options: Any) -> Iterator[Any]:
     """A page in a context of its own; a script that throws fails the test."""
-    context = browser.new_context(viewport={"width": 800, "height": 640}, **options)
+    context = browser.new_context(**{"viewport": {"width": 800, "height": 640}, **options})
     context.set_default_timeout(PATIENCE * 1000)
     errors: list[str] = []
     context.on("weberror", lambda error: errors.append(str(error.error)))
@@ -171,15 +172,18 @@ def flows_started(site: Site) -> int:
 def test_connect_and_disconnect(chromium: Any, site: Site, ada: AppUser) -> None:
     with opened(chromium) as page:
         to_connect_page(page, site, ada)
-        assert ada.email in page.inner_text("main")
+        assert f"You are signed in to Daybook as {ada.email}." in page.inner_text("main")
         popup = popup_of(page)
         popup.wait_for_selector("text=Allow")
+        assert f"wants to use Google Calendar for {ada.email}." in popup.inner_text("main")
+        assert "A stand-in." in popup.inner_text("main")
         assert popup.evaluate("window.opener") is None
         message(page, "Decide in the window")
         allow(popup)
         arrived(page, site, ada)
         page.goto(f"{site.connect}?next=/x")
         page.wait_for_selector("h1:has-text('is connected')")
+        assert "Daybook can use Google Calendar for you." in page.inner_text("main")
         settle(page)
         page.click("button:has-text('Disconnect')")
         page.wait_for_selector("h1:has-text('Connect Google Calendar')")
@@ -536,42 +540,51 @@ def test_with_the_keyboard_alone(chromium: Any, one_site: Site, ada: AppUser) ->
 
 
 def test_accessibility(chromium: Any, one_site: Site, ada: AppUser) -> None:
-    axe = (installed(Path(__file__).parent, "axe-core") / "axe.min.js").read_text()
-
-    def check(page: Any, name: str) -> None:
-        screenshot(page, name)
-        # Beside the page's policy: no page of ours lets a script of others in.
-        page.evaluate(axe)
-        result = page.evaluate("axe.run({ resultTypes: ['violations'] })")
-        assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in result["violations"]] == []
-
+    platform = one_site.platform
     for scheme in ("light", "dark"):
         for width in (320, 800):
             with opened(chromium, color_scheme=scheme) as page:
                 page.set_viewport_size({"width": width, "height": 640})
                 suffix = f"{scheme}-{width}"
                 page.goto(one_site.guarded)
-                check(page, f"sign-in-{suffix}")
+                check_page(page, f"sign-in-{suffix}")
                 page.goto(one_site.connect)
-                check(page, f"unknown-{suffix}")
+                check_page(page, f"unknown-{suffix}")
                 to_connect_page(page, one_site, ada)
-                check(page, f"start-{suffix}")
-                assert page.evaluate("document.documentElement.scrollWidth") <= width
+                check_page(page, f"start-{suffix}")
                 popup = popup_of(page)
                 popup.wait_for_selector("text=Allow")
                 message(page, "Decide in the window")
-                check(page, f"waiting-{suffix}")
+                check_page(page, f"waiting-{suffix}")
+                check_page(popup, f"consent-{suffix}")
+                popup.click("text=Refuse")
+                popup.wait_for_selector("h1:has-text('Not connected')")
+                check_page(popup, f"refused-{suffix}")
                 popup.close()
                 message(page, "try again")
-                check(page, f"closed-{suffix}")
+                check_page(page, f"closed-{suffix}")
                 page.goto("about:blank")  # the page would go on by itself
                 one_site.emulator.connect(ada, CALENDAR_ID)
                 page.goto(one_site.connect)
-                check(page, f"connected-{suffix}")
+                check_page(page, f"connected-{suffix}")
                 one_site.emulator.disconnect(ada, CALENDAR_ID)
+                for name, path in (("overview", "/"), ("sign-in", "/login?from_url=/")):
+                    page.goto(platform + path)
+                    check_page(page, f"emulator-{name}-{suffix}")
+
+
+def check_page(page: Any, name: str) -> None:
+    """Nothing on a page keeps anybody out, and nothing of it is beyond the edge."""
+    screenshot(page, name)
+    axe = installed(Path(__file__).parent, "axe-core") / "axe.min.js"
+    # Beside the page's policy: no page of ours lets a script of others in.
+    page.evaluate(axe.read_text())
+    result = page.evaluate("axe.run({ resultTypes: ['violations'] })")
+    assert [(each["id"], [node["html"] for node in each["nodes"]]) for each in result["violations"]] == []
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
 
 
 def screenshot(page: Any, name: str) -> None:
     if SCREENSHOTS:
         settle(page)
-        page.screenshot(path=Path(SCREENSHOTS) / f"{re.sub('[^a-z0-9-]', '', name)}.png")
+        page.screenshot(path=Path(SCREENSHOTS) / f"{re.sub('[^a-z0-9-]', '', name)}.png", full_page=True)

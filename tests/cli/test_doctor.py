@@ -434,6 +434,34 @@ def test_no_secret_is_told(
                 clean(printed)
 
 
+def test_the_generated_names(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a type checker is installed that answers as one does that does not see them."""
+    connectors = tmp_path / "base44" / "connectors"
+    connectors.mkdir(parents=True)
+    (tmp_path / "base44" / "config.json").write_text('{"name": "shop"}')
+    (connectors / "slack.json").write_text('{"type": "slack"}')
+    (tmp_path / "pyproject.toml").touch()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    monkeypatch.setattr(sys, "executable", str(programs / "python"))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert doctor(capsys, **GOOD)[1] == []  # nobody generates them
+    with environment(**GOOD):
+        assert main(["types"]) == 0
+    capsys.readouterr()
+    assert doctor(capsys, **GOOD)[1] == []
+    (connectors / "notion.json").write_text('{"type": "notion"}')
+    assert doctor(capsys, **GOOD)[1] == ["W015"]
+    with environment(**GOOD):
+        assert main(["types"]) == 0
+    capsys.readouterr()
+    (programs / "mypy").write_text("#!/bin/sh\n")
+    (programs / "mypy").chmod(0o755)
+    assert doctor(capsys, **GOOD)[1] == ["W016"]
+
+
 def test_the_page_lists_every_check() -> None:
     page = (ROOT / "docs" / "command-line.md").read_text()
     listed = [line.split("|")[1].strip(" `") for line in page.splitlines() if line.startswith("| `")]

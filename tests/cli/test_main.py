@@ -10,7 +10,7 @@ import pytest
 from base44_web.cli import main
 from tests.serving import ROOT
 
-COMMANDS = (["doctor"], ["relay", "init"], ["emulator"], ["demo"])
+COMMANDS = (["doctor"], ["types"], ["relay", "init"], ["emulator"], ["demo"])
 
 
 def ends(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[object, str, str]:
@@ -56,5 +56,6 @@ def test_the_page_lists_every_command_and_option(capsys: pytest.CaptureFixture[s
     assert set(commands) == {command[0] for command in COMMANDS}
     for command in COMMANDS:
         options = set(re.findall(r"(?<![\w-])--[a-z-]+", ends(capsys, *command, "--help")[1])) - {"--help"}
-        listed = set(re.findall(r"^\| `(--[a-z-]+)", sections[" ".join(command)], re.MULTILINE))
+        rows = re.findall(r"^\| (`--.*?) \|", sections[" ".join(command)], re.MULTILINE)
+        listed = set(re.findall(r"`(--[a-z-]+)", " ".join(rows)))
         assert listed == options, command

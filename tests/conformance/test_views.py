@@ -122,6 +122,15 @@ def test_page_escapes(view: Views, emulator: Emulator, cookie_of: CookieOf) -> N
     assert 'href="/&quot;&gt;&lt;b&gt;"' in page
 
 
+def test_pages_name_the_app(make: Any, cookie: Headers) -> None:
+    view = Views(make(app_name="Fish & <Chips>"))
+    page = check_page(view("GET", "connect/calendar", [*cookie, *NAVIGATION]))
+    assert "<title>Connect Google Calendar · Fish &amp; &lt;Chips&gt;</title>" in page
+    assert "You are signed in to Fish &amp; &lt;Chips&gt; as <b data-account>ada@test.example</b>." in page
+    page = check_page(view("GET", "connect/nobody", NAVIGATION), 404)
+    assert "<title>There is nothing here · Fish &amp; &lt;Chips&gt;</title>" in page
+
+
 def test_evil_next(view: Views, cookie: Headers, subtests: pytest.Subtests) -> None:
     for value in rows(view.driver.name, EVIL_NEXTS):
         with subtests.test(value=value):

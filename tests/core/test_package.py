@@ -23,19 +23,22 @@ class NoContext(ssl.SSLContext):
 socket.socket, ssl.SSLContext = NoSocket, NoContext
 threading.Thread.start = refuse
 import {module}
+assert "base44_web_types" not in sys.modules  # for type checkers alone
 loaded = {{name.partition(".")[0] for name in sys.modules}}
 unwanted = loaded & set({unwanted!r})
 assert not unwanted, unwanted
 print("ok")
 """
-FRAMEWORKS = ["starlette", "fastapi", "django", "flask", "werkzeug", "asgiref"]
+FRAMEWORKS = ["starlette", "fastapi", "django", "flask", "quart", "litestar", "werkzeug", "asgiref"]
 
 
 @pytest.mark.parametrize(
     ("module", "needs", "unwanted"),
     [
         ("base44_web", None, [*FRAMEWORKS, "httpx2", "httpx", "aiohttp", "jwt", "h11", "sqlite3"]),
-        ("base44_web.starlette", "starlette", ["fastapi", "django", "flask"]),
+        ("base44_web.starlette", "starlette", ["fastapi", "django", "flask", "quart", "litestar"]),
+        ("base44_web.quart", "quart", ["starlette", "fastapi", "django", "litestar"]),
+        ("base44_web.litestar", "litestar", ["fastapi", "django", "flask", "quart"]),  # it looks for Starlette itself
         ("base44_web.fastapi", "fastapi", ["django", "flask"]),
         ("base44_web.django", "django", ["starlette", "fastapi", "flask"]),
         ("base44_web.flask", "flask", ["starlette", "fastapi", "django"]),

@@ -87,15 +87,18 @@ def test_a_place_goes_to_who_still_waits() -> None:
 
 def test_a_flight_lands_once_and_after_a_fork_nowhere() -> None:
     flights = SingleFlight()
-    flight, leads = flights.join("a")
-    assert leads
+    flight, waiting = flights.join("a")
+    assert waiting is None  # who is first leads
+    same, waiting = flights.join("a")
+    assert same is flight
+    assert waiting is not None
     flights.after_fork()
     other, leads = flights.join("a")
-    assert leads
+    assert leads is None
     assert other is not flight
     flights.land("a", flight, 1)
     flights.land("a", flight, 2)
-    assert flight.result() == 1
+    assert waiting.result(PATIENCE) == 1
     assert flights.flying("a")  # the child's own
 
 

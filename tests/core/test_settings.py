@@ -74,6 +74,7 @@ WRONG: list[tuple[str, Any]] = [
     ("connect_path", "https://a"), ("platform_headers", "yes"), ("platform_headers", True),
     ("allowed_api_urls", ["*"]), ("allowed_app_ids", ["a b"]),
     ("connector_types", {"calendar": 7}), ("connector_types", {"calendar": " "}), ("sign_in_url", "javascript:alert(1)"), ("sign_in_url", 7),
+    ("app_name", " "), ("app_name", 7), ("app_name", "a\nb"),
     ("verification", "somebody"), ("http_client", "requests"), ("http_client", True), ("audience", "  "), ("audience", 7), ("development", "perhaps"), ("relay_max_body", 0),
     ("relay_max_body", 2**40), ("relay_max_body", True), ("max_retries", 11), ("max_retries", True), ("max_retries", 1.5),
     ("timeout", 0), ("timeout", -1), ("timeout", "nan"), ("timeout", "inf"), ("timeout", "soon"), ("timeout", 10**9),

@@ -27,8 +27,22 @@ BREACHES = {
     "two rooms of one height": ("_core/replies/reply.py", "from ..platform.io import IO", "Imports only go down"),
     "asyncio outside of its few places": (
         "_core/views/handlers.py", "import asyncio", "The core waits through an IO: asyncio is known to few"),
+    "what ASGI adapters share that imports one of their frameworks": (
+        "_asgi/replies.py", "import starlette", "The core knows no framework"),
+    "what ASGI adapters share that imports an adapter": (
+        "_asgi/guards.py", "from ..starlette import request", "Imports only go down"),
     "Starlette's adapter that imports another framework": (
         "starlette/replies.py", "import django", "An adapter needs its own framework alone"),
+    "Django's adapter that needs the REST framework": (
+        "django/guards.py", "import rest_framework.views", "Django's adapter needs Django alone"),
+    "Django's adapter that needs Ninja through ours": (
+        "django/replies.py", "from .ninja import AppUserAuth", "Django's adapter needs Django alone"),
+    "Ninja's module that needs the REST framework's": (
+        "django/ninja.py", "from . import rest_framework", "What goes with Django does not need one another"),
+    "Quart's adapter that imports another framework": (
+        "quart/replies.py", "import flask", "Quart's adapter needs Quart alone"),
+    "Litestar's adapter that imports another framework": (
+        "litestar/replies.py", "import starlette", "Litestar's adapter needs Litestar alone"),
     "a bridge that knows an adapter": (
         "bridges/_requests.py", "from ..flask import request", "Imports only go down"),
     "the emulator that knows a framework": ("testing/_server.py", "import starlette", "The core knows no framework"),

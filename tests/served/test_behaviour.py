@@ -43,7 +43,7 @@ from tests.conformance.test_guards import (
     test_signed_in,
     test_users_of_other_apps_and_disabled_ones,
 )
-from tests.drivers import is_wsgi
+from tests.drivers import ONE_EACH, is_wsgi
 from tests.served.sites import Served, Site, Stage, driver, emulator, platform, served
 from tests.serving import ROOT, app_environment
 
@@ -51,6 +51,7 @@ from tests.serving import ROOT, app_environment
 APPS = [
     ("uvicorn", "starlette-async"), ("uvicorn", "fastapi-async"), ("uvicorn", "django-asgi-async"),
     ("gunicorn", "django-wsgi-sync"), ("gunicorn", "flask-sync"),
+    *(("uvicorn", name) for name in ONE_EACH if name.startswith(("quart", "litestar"))),
 ]  # fmt: skip
 SETTINGS = {
     "BASE44_TOKEN_SOURCES": "header,cookie", "BASE44_CONNECT_PATH": "/base44", "BASE44_SIGN_IN_URL": "/sign-in",

@@ -10,8 +10,8 @@ import httpx2
 import pytest
 
 from base44_web import AppUser
-from base44_web.testing import Emulator, Fault
-from tests.browser.test_browser import allow, opened, popup_of, settle
+from base44_web.testing import CALENDAR_ID, Emulator, Fault
+from tests.browser.test_browser import allow, check_page, opened, settle
 from tests.checks import NAVIGATION as NAVIGATION_PAIRS
 from tests.serving import PATIENCE, ROOT, app_environment, eventually, free_port, running
 
@@ -83,6 +83,8 @@ def test_over_http(example: str, emulator: Emulator, ada: AppUser) -> None:
             assert "Ada meets the team" in events.text
             assert "ada@test.example" in events.text
 
+        emulator.fault(Fault(status=500), path="/provider/calendar/*")
+        assert site.get("/calendar", headers=headers).status_code == 502
         emulator.fault(Fault(status=500), path="*/token", times=None)
         assert site.get("/calendar", headers=headers).status_code == 503
         emulator.clear_faults()
@@ -90,6 +92,27 @@ def test_over_http(example: str, emulator: Emulator, ada: AppUser) -> None:
         assert site.get("/calendar", headers=headers).status_code == 403
         assert site.get("/base44/connect/nobody", headers=headers).status_code == 404
         assert site.post("/base44/session", headers={"Sec-Fetch-Site": "cross-site"}).status_code in (403, 404)
+
+
+def test_what_calls_what(example: str, emulator: Emulator, ada: AppUser) -> None:
+    """A page tells its own request's calls, and no credential; so does the header of an API."""
+    token = emulator.sign_in(ada)
+    provider = emulator.connect(ada, CALENDAR_ID)
+    with httpx2.Client(base_url=example, timeout=PATIENCE, headers={"Authorization": f"Bearer {token}"}) as site:
+        answer = site.get("/calendar")
+        told = answer.headers.get("server-timing") or answer.text
+        assert f"/api/apps/demo-app/app-user-auth/connectors/{CALENDAR_ID}/token" in told
+        assert "on-behalf-of" in told
+        assert "/tokens/slack" not in told
+        for secret in (emulator.service_token, token, provider):
+            assert secret not in answer.text + str(answer.headers)
+        source = site.get("/source").text
+        assert '<span id="calendar">@' in source
+        assert "connection.auth()" in source
+
+        emulator.fault(Fault(status=404), path="*/tokens/slack", times=None)  # nobody has connected it
+        path = "/slack" if "server-timing" in answer.headers else "/"
+        assert site.get(path, headers={"Cache-Control": "no-cache"}).status_code == 200
 
 
 def test_sessions_of_several_workers(example: str, emulator: Emulator, ada: AppUser) -> None:
@@ -105,45 +128,120 @@ def test_sessions_of_several_workers(example: str, emulator: Emulator, ada: AppU
 
 @pytest.mark.parametrize("framework", ["fastapi", "starlette", "flask", "django"])
 def test_the_demo(framework: str, chromium: Any, tmp_path: Path) -> None:
-    """As a new user would: one command; sign in, connect on the consent page, see one's own events; both users."""
+    """As a new user would: one command; sign in, connect on the consent page, see one's own events; both users.
+
+    Ada on a phone; Grace in the dark, and with the keyboard alone.
+    """
     for module in (framework, "uvicorn"):
         pytest.importorskip(module)
     port, platform_port = free_port(), free_port()
     command = ["-m", "base44_web.cli", "demo", "--framework", framework, "--port", str(port)]
     command += ["--platform-port", str(platform_port)]
+    looks: dict[str, dict[str, Any]] = {
+        "Ada": {"viewport": {"width": 360, "height": 740}, "color_scheme": "light"},
+        "Grace": {"viewport": {"width": 1000, "height": 800}, "color_scheme": "dark"},
+    }
     with running(command, ROOT, {}, port, tmp_path / "output"):
-        for first in ("Ada", "Grace"):
-            with opened(chromium) as page:
-                walk_through(page, framework, f"http://127.0.0.1:{port}/", first)
+        for first, look in looks.items():
+            with opened(chromium, **look) as page:
+                keyboard = first == "Grace"
+                walk_through(page, framework, f"http://127.0.0.1:{port}/", first, Hands(page, keyboard=keyboard))
 
 
-def walk_through(page: Any, framework: str, url: str, first: str) -> None:
+class Hands:
+    """A pointer, or a keyboard alone."""
+
+    def __init__(self, page: Any, *, keyboard: bool) -> None:
+        self.page = page
+        self.keyboard = keyboard
+
+    def press(self, selector: str) -> None:
+        """Press a button, or follow a link."""
+        self._reach(selector)
+        if self.keyboard:
+            self.page.keyboard.press("Enter")
+        else:
+            self.page.click(selector)
+
+    def fill(self, selector: str, text: str) -> None:
+        self._reach(selector)
+        if self.keyboard:
+            self.page.keyboard.type(text)
+        else:
+            self.page.fill(selector, text)
+
+    def _reach(self, selector: str) -> None:
+        self.page.wait_for_selector(selector)
+        for _ in range(30 if self.keyboard else 0):
+            if self.page.eval_on_selector(selector, "element => element === document.activeElement"):
+                # The ring that shows where one is.
+                assert self.page.evaluate("getComputedStyle(document.activeElement).outlineStyle") != "none"
+                return
+            self.page.keyboard.press("Tab")
+        assert not self.keyboard, f"no Tab leads to {selector}"
+
+
+def walk_through(page: Any, framework: str, url: str, first: str, hands: Hands) -> None:
     rendered = framework in ("flask", "django")
+
+    def look(name: str) -> None:
+        check_page(page, f"demo-{framework}-{first.lower()}-{name}")
+
     page.goto(url)
     if rendered:
         page.wait_for_selector("#slack:has-text('Example')")
-        page.click("a:has-text('My calendar')")
-        page.click("a:has-text('Sign in')")
-    page.fill("[name=email]", f"{first.lower()}@example.com")
-    page.fill("[name=password]", "correct horse")
-    page.click("button:has-text('Sign in')")
-    page.wait_for_selector("#slack:has-text('Example')")
-    if rendered:
-        page.click("a:has-text('My calendar')")
-    elif framework == "starlette":
-        page.click("#connect")
+        look("home")
+        hands.press("a:has-text('Open my calendar')")
+        hands.press("a:has-text('Sign in')")  # of the guard's page
+    page.wait_for_selector(".note:has-text('A stand-in.'):visible")
+    look("sign-in")
+    hands.fill("[name=email]", f"{first.lower()}@example.com")
+    hands.fill("[name=password]", "correct horse")
+    hands.press("form button:has-text('Sign in')")
+    if framework == "starlette":
+        hands.press("#connect")
     if framework != "fastapi":
         page.wait_for_selector("h1:has-text('Connect Google Calendar')")
+        assert f"You are signed in to Daybook as {first.lower()}@example.com." in page.inner_text("main")
         settle(page)
-    allow(popup_of(page))
+    else:
+        page.wait_for_selector("#connect:visible")
+        look("signed-in")
+    with page.context.expect_page() as opening:
+        hands.press("button:has-text('Connect Google Calendar'):visible")
+    allow(opening.value)
     page.wait_for_selector(f'#events:has-text("{first}\'s stand-up")')
-    assert first in page.inner_text("#events")
     assert len({"Ada", "Grace"} & set(page.inner_text("#events").replace("'", " ").split())) == 1
+    assert page.inner_text("#who").startswith(first)
+    assert "/app-user-auth/connectors/" in page.inner_text(".calls >> nth=-1")
+    look("calendar")
     if rendered:
-        page.click("a:has-text('Manage')")
+        without_scripts(page, url, first)
+        hands.press("a:has-text('Manage')")
         settle(page)
-    page.click("button:has-text('Disconnect')")
+    hands.press("button:has-text('Disconnect')")
     page.wait_for_selector("button:has-text('Connect'):visible")
     if rendered:
         page.goto(url + "calendar")
         assert "/base44/connect/calendar" in page.url
+        page.goto(url)
+    hands.press("button:has-text('Sign out')")
+    page.wait_for_selector("#who", state="hidden")
+    page.goto(url)  # nobody is signed in again by reloading
+    page.wait_for_selector("a:has-text('Sign in')" if rendered else "form button:has-text('Sign in')")
+    page.goto(f"{url}source#calendar")
+    look("source")
+
+
+def without_scripts(page: Any, url: str, first: str) -> None:
+    """Once signed in, a rendered page says all that it has to say."""
+    with opened(page.context.browser, java_script_enabled=False, storage_state=page.context.storage_state()) as plain:
+        plain.goto(url)
+        plain.click("a:has-text('Open my calendar')")
+        assert first in plain.inner_text("#events")
+        assert first in plain.inner_text("#who")
+        plain.click("a:has-text('Source of this view')")
+        assert "def calendar(" in plain.inner_text("#calendar")
+        plain.goto(f"{url}sign-in")
+        assert "needs scripts" in plain.inner_text("main")
+        assert not plain.is_visible("form[data-login]")

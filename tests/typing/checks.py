@@ -17,6 +17,13 @@ from base44_web.django import get_base44 as django_base44
 from base44_web.fastapi import Base44Client, SyncBase44Client
 from base44_web.flask import current_base44
 from base44_web.flask import request as flask_request
+from base44_web.litestar import Base44Client as LitestarClient
+from base44_web.litestar import Request as LitestarRequest
+from base44_web.litestar import WebSocket as LitestarWebSocket
+from base44_web.litestar import get_base44 as litestar_base44
+from base44_web.quart import current_base44 as quart_base44
+from base44_web.quart import request as quart_request
+from base44_web.quart import websocket as quart_websocket
 from base44_web.starlette import Request, WebSocket, get_base44
 
 
@@ -51,6 +58,20 @@ def flask() -> None:
     assert_type(flask_request.base44, Base44)
     assert_type(current_base44, Base44)
     assert_type(flask_request.base44.connectors.disconnect_app_user("calendar"), None)
+
+
+async def quart() -> None:
+    assert_type(quart_request.base44, AsyncBase44)
+    assert_type(quart_websocket.base44, AsyncBase44)
+    assert_type(quart_base44, AsyncBase44)
+    assert_type(await quart_base44.user(), AppUser | None)
+
+
+async def litestar(base44: LitestarClient, request: LitestarRequest, socket: LitestarWebSocket) -> None:
+    assert_type(base44, AsyncBase44)
+    assert_type(request.base44, AsyncBase44)
+    assert_type(socket.base44, AsyncBase44)
+    assert_type(litestar_base44(request), AsyncBase44)
 
 
 def settings() -> None:

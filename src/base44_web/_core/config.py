@@ -44,37 +44,47 @@ class Settings(_Given):
     __slots__ = ()
 
     app_id: Text = Setting(
-        fields.app_id, one_app=True, doc="required, unless `allowed_app_ids` and trusted platform headers give it"
+        fields.app_id,
+        one_app=True,
+        group="needed",
+        doc="required, unless `allowed_app_ids` and trusted platform headers give it",
     )
     server_url: Setting[str | None, str] = Setting(
-        parse_origin, "https://base44.app", doc="`https://base44.app`. An origin; https, or http for loopback"
+        parse_origin,
+        "https://base44.app",
+        group="usual",
+        doc="`https://base44.app`. An origin; https, or http for loopback",
     )
     app_url: Text = Setting(
         parse_origin,
         one_app=True,
+        group="needed",
         doc="none. The app's own origin: connecting and disconnecting app users goes there, for the platform mirrors "
         "the host it is called on into the provider's `redirect_uri`",
     )
     service_token: Credential = Setting(
-        fields.bearer_token, wrap=as_secret, one_app=True, doc="none. The service role's bearer token"
+        fields.bearer_token, wrap=as_secret, one_app=True, group="needed", doc="none. The service role's bearer token"
     )
     app_user_connectors: Setting[Mapping[str, str] | None, Mapping[str, str]] = Setting(
         fields.connectors,
         MappingProxyType[str, str]({}),
         one_app=True,
         variable_form="calendar=69e6…,mail=70a1…",
+        group="needed",
         doc="empty. Names for connector IDs. Names are `[A-Za-z0-9_-]{1,64}`",
     )
     connector_types: Setting[Mapping[str, str] | None, Mapping[str, str]] = Setting(
         fields.connector_types,
         MappingProxyType[str, str]({}),
         variable_form="calendar=googlecalendar",
+        group="usual",
         doc="empty. What the pages call the service: an integration type, or a name",
     )
     token_sources: Setting[Iterable[TokenSource] | None, tuple[TokenSource, ...]] = Setting(
         fields.token_sources,
         ("header",),
         variable_form="header,session",
+        group="usual",
         doc='`("header",)`. `"cookie"`, `"session"` and, on WebSockets, `"subprotocol"` are opt-in; the header always '
         "comes first. There is no query source",
     )
@@ -88,10 +98,13 @@ class Settings(_Given):
         (),
         wrap=fields.as_secrets,
         one_app=True,
+        group="usual",
         doc="the framework's own secret key. Seals the [session](connecting.md#the-session), by a key derived for it; "
         "32 characters or more. Several: the first seals, all open",
     )
-    allowed_origins: Texts = Setting(fields.origins, (), doc="empty. Other origins that may act with a cookie")
+    allowed_origins: Texts = Setting(
+        fields.origins, (), group="usual", doc="empty. Other origins that may act with a cookie"
+    )
     connect_path: Text = Setting(
         fields.connect_path,
         doc="found from the mounted [views](connecting.md). Where pages of your own are, if not",
@@ -99,15 +112,18 @@ class Settings(_Given):
     public_url: Text = Setting(
         parse_origin,
         one_app=True,
+        group="usual",
         doc="none. This server's own origin as browsers see it, where a proxy hides it: then only a page of it is of "
         "the same origin",
     )
+    app_name: Text = Setting(fields.text, one_app=True, doc="none. What the pages call the app")
     sign_in_url: Text = Setting(
-        fields.sign_in_url, doc="none. Where the pages of guards send people who are not signed in"
+        fields.sign_in_url, group="usual", doc="none. Where the pages of guards send people who are not signed in"
     )
     platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
         fields.one_of(PlatformHeaders),
         "ignore",
+        group="usual",
         doc='`"ignore"`; `"trust"`, `"signed"`: see [deployment](deployment.md)',
     )
     relay_keys: Setting[Mapping[str, str | Secret] | None, Mapping[str, Secret]] = Setting(
@@ -116,10 +132,12 @@ class Settings(_Given):
         wrap=fields.as_secret_mapping,
         one_app=True,
         variable_form="id=secret,id=secret",
+        group="usual",
         doc='none; needed with `"signed"`. One or two, of 32 bytes or more',
     )
     relay_audience: Text = Setting(
         fields.text,
+        group="usual",
         doc='none; needed with `"signed"`. What the relay calls this server, such as `https://api.example.com`',
     )
     relay_max_body: Setting[int | None, int] = Setting(
@@ -132,13 +150,16 @@ class Settings(_Given):
         "all workers share, or `redis://…`",
     )
     allowed_api_urls: Texts = Setting(
-        fields.origins, (), doc='empty; needed with `"trust"` and `"signed"`. What `Base44-Api-Url` may name'
+        fields.origins,
+        (),
+        group="usual",
+        doc='empty; needed with `"trust"` and `"signed"`. What `Base44-Api-Url` may name',
     )
     allowed_app_ids: Texts = Setting(
         fields.app_ids, (), doc="empty. Without an `app_id`: what a trusted `Base44-App-Id` may name"
     )
     timeout: Seconds = Setting(
-        fields.seconds, 10.0, doc="10 seconds for a whole call, from the first to the last octet"
+        fields.seconds, 10.0, group="usual", doc="10 seconds for a whole call, from the first to the last octet"
     )
     connect_timeout: Seconds = Setting(fields.seconds, 2.0, doc="2 seconds to connect")
     max_retries: Setting[int | None, int] = Setting(
@@ -182,17 +203,20 @@ class Settings(_Given):
     identity_ttl: Seconds = Setting(
         fields.ttl,
         60.0,
+        group="usual",
         doc="60 seconds for which the platform's word on a token is remembered, never past its `exp`; 0: not at all",
     )
     connection_ttl: Seconds = Setting(
         fields.short_ttl,
         30.0,
+        group="usual",
         doc="30 seconds for which a connection may be used again without asking the platform, at most 300; 0: not at "
         "all. Whatever it is, all who ask at the same time share one call",
     )
     connection_store: Setting[str | Secret | Factories | None, Secret | Factories | None] = Setting(
         fields.connection_store,
         wrap=fields.as_store,
+        group="usual",
         doc="none: each process remembers for itself. A Redis that all servers share (`redis://…`, `rediss://…`), or a "
         "pair of functions that make a blocking and an awaiting client; needs a `secret` that all servers have. See "
         "[scale](scale.md)",

@@ -1,7 +1,6 @@
 """What one field of the settings is, and how a given value or an environment string becomes its value.
 
-Own code and not attrs: a setting also has an environment variable, a way to wrap what is secret, and its line in the
-docs.
+Own code and not attrs: a setting also has an environment variable, a wrapper of what is secret, a line in the docs.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ _COOKIE_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 6265 §4.1.1, a
 _PATH = re.compile(r"/(?!/)(?:(?![?#\\])[!-~])*")
 _BEARER = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1, b64token
 
-
 Given = TypeVar("Given", contravariant=True)
 Value = TypeVar("Value", covariant=True)
 T = TypeVar("T")
@@ -46,6 +44,7 @@ class Setting(Generic[Given, Value]):
         wrap: wraps credentials in `Secret` as soon as they are read; what is wrong with them is said later.
         one_app: whether it belongs to one app, so that several apps of one server never share the environment's.
         variable_form: what the environment variable looks like, where that is not plain.
+        group: who thinks of it: nearly everybody, many, or few; the order of the docs.
     """
 
     name = ""
@@ -59,6 +58,7 @@ class Setting(Generic[Given, Value]):
         wrap: Callable[[Any], Any] | None = None,
         one_app: bool = False,
         variable_form: str | None = None,
+        group: Literal["needed", "usual", "rare"] = "rare",
     ) -> None:
         self.parse = parse
         self.default = default
@@ -66,6 +66,7 @@ class Setting(Generic[Given, Value]):
         self.wrap = wrap
         self.one_app = one_app
         self.variable_form = variable_form
+        self.group = group
 
     @property
     def variable(self) -> str:

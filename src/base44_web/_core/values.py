@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
-from typing import Any, Literal, NoReturn, Self, TypeAlias, final
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar, final
 
 from .provider_auth import Origin, ProviderAuth, R, auth_for, authorize
 from .secret import Opaque, Secret
@@ -45,7 +45,6 @@ class ConnectionRecord(Opaque):
         return self._fingerprint
 
 
-@final
 class Connection(Opaque):
     """A live connection to an outside service: its access token and configuration.
 
@@ -109,6 +108,28 @@ class Connection(Opaque):
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
         raise not_for_pydantic(cls, 'AppUserConnection("…")')
 
+    if not TYPE_CHECKING:
+
+        def __class_getitem__(cls, config: object) -> type[Self]:
+            return cls  # see ConnectionWith
+
+
+if TYPE_CHECKING:
+    Config = TypeVar("Config", covariant=True)
+
+    class ConnectionWith(Connection, Generic[Config]):
+        """A `Connection` whose configuration has keys that are known: `ConnectionWith[SnowflakeConfig | None]`.
+
+        For type checkers; at run time it is `Connection` itself. A class of its own and not a generic `Connection`: a
+        `TypedDict` is no `Mapping[str, str]`, though one of strings can be read as one, and who asks for a `Connection`
+        takes any.
+        """
+
+        @property
+        def connection_config(self) -> Config: ...  # type: ignore[override]
+else:
+    ConnectionWith = Connection
+
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
@@ -156,7 +177,6 @@ class UnverifiedClaims(Mapping[str, Any]):
         return f"<UnverifiedClaims {', '.join(sorted(self._claims))}>"
 
 
-@final
 class AppUser:
     """The signed-in app user: as the platform itself answered for this token (`GET …/entities/User/me`), or, with
     `verification="keys"`, as the verified token says. Immutable; frameworks cannot read one from a request, nor return
@@ -213,7 +233,7 @@ class AppUser:
         return f"<AppUser id={self.id!r} email={self.email!r} app_id={self.app_id!r}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _user_again, ({name: getattr(self, name) for name in self.__slots__},)
+        return _user_again, (type(self), {name: getattr(self, name) for name in AppUser.__slots__})
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
@@ -238,8 +258,8 @@ class AppUser:
         )
 
 
-def _user_again(values: dict[str, Any]) -> AppUser:
-    return AppUser(**values)
+def _user_again(cls: type[AppUser], values: dict[str, Any]) -> AppUser:
+    return cls(**values)
 
 
 def not_for_pydantic(cls: type, guard: str) -> TypeError:

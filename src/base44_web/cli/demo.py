@@ -37,17 +37,25 @@ def run(options: argparse.Namespace) -> int:
         for name in [name for name in os.environ if name.startswith("BASE44_")]:
             del os.environ[name]  # a real app's settings would send the demo's sign-in to it
         os.environ.update(environment_of(emulator, server.url), APP_ORIGIN=server.url)
-        # The platform hosts the page of the FastAPI example, as it hosts apps.
-        page = (examples() / "page" / "index.html").read_text()
         here = f"http://127.0.0.1:{options.port}"
-        emulator.page = page.replace('name="server" content=""', f'name="server" content="{here}"').encode()
+        if options.framework == "fastapi":
+            _host_page(emulator, here)
         sys.path.insert(0, str(examples() / options.framework))
         module, _, name = FRAMEWORKS[options.framework].partition(":")
         app = getattr(importlib.import_module(module), name)
-        print(f"The {options.framework} example runs at {here} (platform: {server.url}).")
+        print(f"The {options.framework} example runs at {here}; the emulator, in place of Base44, at {server.url}.")
+        if options.framework == "fastapi":
+            print("It is the API of an app that Base44 hosts: open it, and you are sent to the app's page there.")
         print("Sign in as ada@example.com or grace@example.com; password: correct horse. Stop with Ctrl-C.", flush=True)
         serve(app, listening)
     return 0
+
+
+def _host_page(emulator: Any, server: str) -> None:
+    """Let the emulator host the example's page, as the platform hosts apps; it calls the server."""
+    page = (examples() / "page" / "index.html").read_text(encoding="utf-8")
+    emulator.page = page.replace('name="server" content=""', f'name="server" content="{server}"').encode()
+    emulator.host(examples() / "site" / "assets", "/assets")
 
 
 def _serve_asgi(app: Any, listening: socket.socket) -> None:

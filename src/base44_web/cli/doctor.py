@@ -19,7 +19,9 @@ from .._core.checks.survey import Survey, check, survey_environment
 from .._core.config import Settings
 from .._core.guards.written import parameters_of
 from ..errors import ConfigurationError
-from .base44_project import find_app_id
+from . import types
+from .canary import look
+from .project import NoProject, app_id_of, locate
 from .shared import CannotRun, need
 
 HELP = "say what is wrong with settings and app, and what to do about it"
@@ -144,7 +146,10 @@ def _told(error: Exception) -> str:
 
 def check_app_id(folder: Path, settings: Settings) -> Iterator[Finding]:
     """The app's ID, beside that of the project."""
-    found = find_app_id(folder)
+    try:
+        found = app_id_of(locate(folder)[0])
+    except NoProject:
+        return
     if found is not None and settings.app_id is not None and found != settings.app_id:
         yield Finding(
             "W004",
@@ -153,5 +158,20 @@ def check_app_id(folder: Path, settings: Settings) -> Iterator[Finding]:
         )
 
 
-PROJECT_CHECKS: Final[tuple[ProjectCheck, ...]] = (check_app_id,)
+def check_types(folder: Path, settings: Settings) -> Iterator[Finding]:
+    """The generated names, where somebody generates them: whether they are what they must be, and are seen."""
+    try:
+        plan = types.plan(folder)
+    except NoProject:
+        return
+    if not plan.out.exists():
+        return
+    if plan.current() != plan.text:
+        yield Finding("W015", f"{plan.out} is not up to date with the project's connectors.", "base44-web types")
+    for each in look(plan.out, plan.app.root):
+        if not each.ok:
+            yield Finding("W016", f"{each.checker} does not see {plan.out.name}: {each.words}", "See docs/typing.md.")
+
+
+PROJECT_CHECKS: Final[tuple[ProjectCheck, ...]] = (check_app_id, check_types)
 """What is said of the Base44 project around: each is given a folder of it, and the settings."""

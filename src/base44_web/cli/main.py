@@ -6,11 +6,11 @@ import sys
 from collections.abc import Sequence
 from importlib import metadata
 
-from . import demo, doctor, emulator, relay
+from . import demo, doctor, emulator, relay, types
 from .arguments import Parser
 from .shared import CannotRun
 
-_COMMANDS = {"demo": demo, "emulator": emulator, "doctor": doctor, "relay": relay}
+_COMMANDS = {"demo": demo, "emulator": emulator, "doctor": doctor, "relay": relay, "types": types}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

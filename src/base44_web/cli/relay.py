@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from .._core.fields import connect_path, text
 from .._core.urls import parse_origin
-from .base44_project import find_app_id, find_configuration, functions_folder
+from .project import app_id_of, functions_folder, locate
 from .shared import CannotRun, examples, write_private
 
 HELP = "bring a server elsewhere its service role, through a function of the Base44 app"
@@ -40,10 +40,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the function and the two files of settings; nothing that is there is touched."""
-    found = find_configuration(Path(options.folder))
-    if found is None:
-        raise CannotRun(f"{options.folder} is in no Base44 project: there is no base44/config.jsonc there or above")
-    root, configuration = found
+    root, configuration = locate(Path(options.folder))
     function = functions_folder(configuration) / options.name
     for_server, for_function = root / _FOR_SERVER, root / _FOR_FUNCTION
     for path in (function, for_server, for_function):
@@ -54,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     shutil.copyfile(source / "main.ts", function / "entry.ts")  # what the tool takes for a function, by its name
     shutil.copyfile(source / "relay.ts", function / "relay.ts")
     secret = secrets.token_urlsafe(48)
-    write_private(for_server, _server_settings(options, find_app_id(root), secret))
+    write_private(for_server, _server_settings(options, app_id_of(root), secret))
     write_private(for_function, _function_settings(options, secret))
     print(
         f"Written: {function}\n"

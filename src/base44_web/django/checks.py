@@ -95,7 +95,11 @@ def _cors(middleware: Iterable[Any]) -> Iterator[str]:
 
 def _views(patterns: Iterable[Any]) -> Iterator[Any]:
     for pattern in patterns:
-        yield getattr(pattern, "callback", None)
+        view = getattr(pattern, "callback", None)
+        yield view
+        # Of the REST framework's views, the class names permissions, or a route of a view set does.
+        yield getattr(getattr(view, "cls", None), "permission_classes", None)
+        yield getattr(view, "initkwargs", {}).get("permission_classes")
         yield from _views(getattr(pattern, "url_patterns", ()))
 
 

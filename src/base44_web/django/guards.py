@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
 from .._core.guards.startup import Needs, is_awaiting
+from .._core.names import AppUserConnector
 from ..errors import Base44Error
 from .replies import refusal
 from .request import context_of
@@ -34,7 +35,7 @@ def app_user_required(view: V) -> V:
     return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
+def app_user_connected(*connectors: AppUserConnector, fresh: bool = False) -> Callable[[V], V]:
     """Guard a view: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.

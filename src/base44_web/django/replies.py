@@ -6,7 +6,7 @@ import contextlib
 import logging
 import sys
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import got_request_exception
@@ -22,8 +22,9 @@ from .._core.replies.refuse import about_visitor, early_reply, reply_to
 from .._core.replies.reply import Reply, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
 from ..errors import Base44Error
-from .request import ESCAPED, context_of, full_path, seen_context
+from .request import ESCAPED, REFUSED, context_of, full_path, seen_context
 
+E = TypeVar("E", bound=Exception)
 logger = logging.getLogger("base44_web")
 
 FRAMEWORKS: Final = ("django", "rest_framework", "ninja")
@@ -40,10 +41,19 @@ def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
 
 
 def answer(error: BaseException, request: HttpRequest) -> HttpResponse | None:
-    """The answer for an error that the app let escape, if it is about this visitor."""
+    """The answer for an error that the app let escape, if it is a guard's, or about this visitor."""
+    refused: tuple[Exception, HttpResponse] | None = request.__dict__.get(REFUSED)
+    if refused is not None and refused[0] is error:
+        return refused[1]
     found = about_visitor(error, _whose(request))
     reply = None if found is None else reply_to(found, visit_of(request), guarded=False)
     return None if reply is None else response(reply, request)
+
+
+def answered_with(error: E, request: HttpRequest, answered: HttpResponse) -> E:
+    """A guard's error, for a guard that can only raise: what it is to be answered with is kept for `answer`."""
+    request.__dict__[REFUSED] = error, answered
+    return error
 
 
 def _whose(request: HttpRequest) -> bytes | None:
@@ -91,7 +101,8 @@ def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
         logger.error("%s", error)
         return response(early_reply(error), request)
     for each in parts_of(view, FRAMEWORKS):
-        if type(each).__name__ == "NinjaAPI" and Base44Error not in each._exception_handlers:
+        is_api = any(kind.__name__ == "NinjaAPI" for kind in type(each).__mro__)
+        if is_api and Base44Error not in each._exception_handlers:
             # With DEBUG it makes a 500 of whatever it has no handler for.
             each.add_exception_handler(Base44Error, _answer_ninja)
     if len(_looked_at) >= _MOST:

@@ -11,14 +11,17 @@ from django.http import HttpRequest as DjangoHttpRequest
 from .._core.client._sync import Base44
 from .._core.engine.context import Context
 from .._core.engine.engine import Engine
+from .._core.guards.startup import Needs
 from .._core.incoming.environ import read_environ, strip_environ
 from .._core.incoming.request import Incoming, strip_scope
 from .._core.platform.io import AWAITING, IN_THREADS
-from ..errors import MiddlewareMissingError
+from .._core.values import AppUser
+from ..errors import Base44Error, MiddlewareMissingError
 
 ENGINE, INCOMING = "_base44_engine", "_base44_incoming"
 _SEEN, _MAY_CACHE = "_base44_seen", "_base44_may_cache"
 ESCAPED: Final = "_base44_escaped"
+REFUSED: Final = "_base44_refused"
 
 
 @final
@@ -39,13 +42,16 @@ _NOBODYS = HeldEngine()
 
 @final
 class _Seen:
-    """What a request was asked for, its context and its client; left out of a pickle as `HeldEngine` is."""
+    """What a request was asked for, its context and its client, and what guards that are asked several times have
+    decided; left out of a pickle as `HeldEngine` is.
+    """
 
-    __slots__ = ("client", "context")
+    __slots__ = ("client", "context", "decided")
 
     def __init__(self, context: Context | None = None) -> None:
         self.context = context
         self.client: Base44 | None = None
+        self.decided: dict[Needs, AppUser | Base44Error] | None = None
 
     def __reduce__(self) -> tuple[type[_Seen], tuple[()]]:
         return _Seen, ()
@@ -92,6 +98,15 @@ def context_of(request: DjangoHttpRequest) -> Context:
         context = Context(engine, incoming, awaiting=awaiting)
         attributes[_SEEN] = _Seen(context)
     return context
+
+
+def decisions_of(request: DjangoHttpRequest) -> dict[Needs, AppUser | Base44Error]:
+    """What was decided about a request: who may pass, or why they may not. Raises as `get_base44`."""
+    context_of(request)
+    seen: _Seen = request.__dict__[_SEEN]
+    if seen.decided is None:
+        seen.decided = {}
+    return seen.decided
 
 
 def seen_context(request: DjangoHttpRequest) -> Context | None:

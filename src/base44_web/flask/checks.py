@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from typing import Any
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup
 
+from .._core.app_config import config_secret
 from .._core.checks.finding import as_json, as_text, exit_status, without
 from .._core.checks.online import check_online
 from .._core.checks.survey import Survey, check, guards_connectors, tried
 from .._core.config import Settings
 from .._core.engine.apps import Engines
-from .._core.fields import framework_keys
 from .._core.guards.startup import check_views
 from .caches import check_caches
 from .guards import FRAMEWORKS, check_methods
@@ -33,7 +31,7 @@ def survey(app: Flask) -> Survey:
         settings=settings,
         problem=problem,
         place="the app's config (BASE44_…), what it gives to Base44Extension, and the environment",
-        framework_keys=secret_key(app.config).get("secret", ()),
+        framework_keys=config_secret(app.config).get("secret", ()),
         add_middleware="Base44Extension(app)" if engines is None else None,
         add_views=None if "base44.connect" in views else 'Set BASE44_URL_PREFIX to a path, such as "/base44".',
         guards_connectors=guards_connectors(views.values(), FRAMEWORKS),
@@ -49,13 +47,6 @@ def check_guards(app: Flask, settings: Settings | None) -> None:
     check_views(app.view_functions.values(), settings, FRAMEWORKS)
     check_caches(app.view_functions.values())
     check_methods(app.view_functions.values())
-
-
-def secret_key(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Flask's own secret keys, wrapped: they seal the session if nothing else is given for that."""
-    if not config.get("SECRET_KEY"):
-        return {}
-    return {"secret": framework_keys(config["SECRET_KEY"], config.get("SECRET_KEY_FALLBACKS"))}
 
 
 def commands() -> AppGroup:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
 
+from .._core.app_config import config_fields, config_secret
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
 from ..errors import Base44Error, ConfigurationError
-from .checks import KEY, check_guards, commands, secret_key
+from .checks import KEY, check_guards, commands
 from .relay import find_engine
 from .replies import answer_errors, early_response
 from .request import ENGINE, give_requests_base44
@@ -19,8 +20,6 @@ from .views import blueprint
 if TYPE_CHECKING:
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
-
-_PREFIX = "BASE44_"
 
 
 class Base44Extension:
@@ -59,7 +58,8 @@ class Base44Extension:
         prefix = cast("dict[str, Any]", app.config).get("BASE44_URL_PREFIX", "/base44")
         source = self._settings
         if not isinstance(source, SettingsResolver):
-            source = Settings.load(source, _from_config(cast("dict[str, Any]", app.config)), secret_key(app.config))
+            fields = config_fields(cast("dict[str, Any]", app.config))  # no local holds the config itself
+            source = Settings.load(source, fields, config_secret(cast("dict[str, Any]", app.config)))
         engines = Engines(source, self._transport, wsgi=True)
         engines.probe()
         app.extensions[KEY] = engines
@@ -102,8 +102,3 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
         return
     check_guards(app, engines.only.settings if engines.only else None)
     give_requests_base44(app, engines)
-
-
-def _from_config(config: dict[str, Any]) -> dict[str, Any]:
-    names = [name for name in config if name.startswith(_PREFIX) and name != "BASE44_URL_PREFIX"]
-    return Settings.wrapped({name.removeprefix(_PREFIX).lower(): config[name] for name in names})

@@ -11,6 +11,7 @@ from flask import request as flask_request
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
 from .._core.guards.startup import Needs, is_awaiting
+from .._core.names import AppUserConnector
 from ..errors import Base44Error, ConfigurationError
 from .caches import package_of
 from .replies import refusal
@@ -36,7 +37,7 @@ def app_user_required(view: V) -> V:
     return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
+def app_user_connected(*connectors: AppUserConnector, fresh: bool = False) -> Callable[[V], V]:
     """Guard a view: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.

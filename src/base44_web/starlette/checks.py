@@ -8,10 +8,10 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from .._asgi.views import ViewApp
 from .._core.checks.survey import Survey, guards_connectors, tried
 from .._core.config import Settings
 from ..errors import ConfigurationError
-from . import views
 from .guards import routed_views, routes_of
 from .middleware import Base44Middleware
 
@@ -75,10 +75,10 @@ def _settings(made: Any, app: Any) -> tuple[Settings | None, str | None]:
     """The settings of our middleware, and why it would not start."""
     ours: Any = made.cls(app, *made.args, **made.kwargs) if isinstance(made, Middleware) else made
     if ours._engines is None:
-        return None, ours._error
+        return None, ours._problem
     settings: Settings | None = None if ours._engines.only is None else ours._engines.only.settings
     try:
-        _, problem = tried(lambda: ours._check_guards({"type": "lifespan", "app": app}, settings))
+        _, problem = tried(lambda: ours.check({"type": "lifespan", "app": app}, settings))
     except TypeError as error:  # a guard without its parentheses
         problem = str(error)
     return settings, problem
@@ -96,7 +96,7 @@ def _is_ours(layer: Any) -> bool:
 
 
 def _is_view(endpoint: Any) -> bool:
-    return getattr(endpoint, "__module__", None) == views.__name__
+    return isinstance(endpoint, ViewApp)
 
 
 def _name(layer: Any) -> str:

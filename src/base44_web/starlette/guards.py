@@ -14,15 +14,16 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from .._asgi.guards import admission
+from .._asgi.replies import deliver, mark_private, refusal
 from .._core.engine.context import Context
-from .._core.guards.admit import admit, at_once
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
 from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
 from .._core.guards.written import annotations_of, parameters_of
+from .._core.names import AppUserConnector
 from .._core.replies.reply import Reply
-from .._core.values import AppUser
 from ..errors import Base44Error, ConfigurationError
-from .replies import answer, deliver, mark_private, refusal
+from .replies import answer
 from .request import context_of
 
 V = TypeVar("V")
@@ -41,7 +42,7 @@ def app_user_required(view: V) -> V:
     return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
+def app_user_connected(*connectors: AppUserConnector, fresh: bool = False) -> Callable[[V], V]:
     """Guard an endpoint: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.
@@ -93,10 +94,9 @@ class _GuardedApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] in ("http", "websocket"):
-            connection = HTTPConnection(scope)
-            outcome = await admission(connection, context_of(connection), self._needs)
+            outcome = await admission(scope, context_of(HTTPConnection(scope)), self._needs)
             if isinstance(outcome, Reply):
-                await deliver(outcome, scope, receive, send)
+                await deliver(outcome, scope, send)
                 return
         await self._app(scope, receive, send)
 
@@ -125,7 +125,7 @@ class _Starlette:
         return context_of(request)
 
     async def refuse_awaiting(self, error: Base44Error, request: HTTPConnection) -> Any:
-        return await answer(request, refusal(error, request))
+        return await answer(request, refusal(error, request.scope))
 
 
 _STARLETTE = _Starlette()
@@ -139,10 +139,9 @@ def _guard_class(view: type[Any], needs: Needs) -> type[Any]:
     dispatch = view.dispatch
 
     async def guarded(self: Any) -> None:
-        connection = HTTPConnection(self.scope)
-        outcome = await admission(connection, context_of(connection), needs)
+        outcome = await admission(self.scope, context_of(HTTPConnection(self.scope)), needs)
         if isinstance(outcome, Reply):
-            await deliver(outcome, self.scope, self.receive, self.send)
+            await deliver(outcome, self.scope, self.send)
         else:
             await dispatch(self)
 
@@ -150,15 +149,6 @@ def _guard_class(view: type[Any], needs: Needs) -> type[Any]:
     made = type(view.__name__, (view,), content)
     mark(made, view, needs.connectors)
     return made
-
-
-async def admission(connection: HTTPConnection, context: Context, needs: Needs) -> AppUser | Reply:
-    """The verified user who may pass, or the answer to who may not."""
-    try:
-        user = at_once(context, needs.connectors, fresh=needs.fresh)
-        return user or await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
-    except Base44Error as error:
-        return refusal(error, connection)
 
 
 def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:

@@ -72,7 +72,7 @@ class Emulator:
         self._connections = Connections(self._state, self._identity)
         self._functions = Functions(self._identity)
         self._management = Management(self._state)
-        self._provider = Provider(self._state)
+        self._provider = Provider(self._state, self.app_id)
         self._sign_in = SignIn(self._state, self._identity)
         self._hosting = Hosting()
         self._faults: list[_Ordered] = []

@@ -1,14 +1,30 @@
-"""The pages that people see: consent, callback, sign-in."""
+"""The pages that people see: consent, callback, sign-in. Each says whose page it stands in for."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
+from .._core.catalogue import SERVICES
+from .._core.replies.assets import FILES
+
+# The look of the library's own pages, and what those have not: fields, and buttons side by side that take a click at
+# once, for nobody is tricked here, and tests need not wait.
 _STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:26rem;margin:4rem auto;padding:0 1rem}"
-    "button{font:inherit;padding:.5rem 1rem;margin-right:.5rem}"
-    "@media(prefers-color-scheme:dark){body{background:#16181d;color:#eee}}"
+    FILES["style"][1].decode()
+    + """
+.stand-in { box-sizing: border-box; width: 100%; padding: .5rem .75rem; border: 1px dashed var(--quiet);
+  border-radius: .625rem; color: var(--quiet); font-size: .875rem; }
+button { animation: none; }
+form { display: flex; flex-wrap: wrap; gap: .75rem; width: 100%; }
+.people button { width: 100%; }
+label { display: grid; gap: .25rem; width: 100%; font-weight: 600; }
+input { box-sizing: border-box; width: 100%; min-height: 2.75rem; padding: .5rem .75rem; border: 1px solid var(--quiet);
+  border-radius: .625rem; background: var(--ground); color: inherit; font: inherit; font-weight: 400; }
+h2 { margin: .5rem 0 0; font-size: 1.0625rem; }
+ul { margin: 0; padding-left: 1.25rem; }
+[role="alert"] { font-weight: 600; }
+"""
 )
 
 
@@ -21,44 +37,56 @@ def _page(title: str, body: str) -> bytes:
     ).encode()
 
 
+def _stand_in(whose: str) -> str:
+    return (
+        '<p class="stand-in"><strong>A stand-in.</strong> '
+        f"The real page is {escape(whose)}'s own. This one is the emulator's: nothing leaves this machine.</p>"
+    )
+
+
 def message_page(title: str, text: str) -> bytes:
     return _page(title, f"<p>{escape(text)}</p>")
 
 
-def consent_page(integration_type: str, email: str) -> bytes:
+def consent_page(integration_type: str, app: str, whose: str) -> bytes:
+    """What the service asks before it gives an app access; `whose` says for whom."""
+    service = SERVICES.get(integration_type, integration_type)
     return _page(
-        "Example Provider",
-        f"<p>This app wants to use <b>{escape(integration_type)}</b> for <b>{escape(email)}</b>. "
-        "(This page stands in for the real provider.)</p>"
+        service,
+        f"<p>The app <b>{escape(app)}</b> wants to use {escape(service)} for <b>{escape(whose)}</b>.</p>"
         '<form method="post"><button name="answer" value="approve">Allow</button>'
-        '<button name="answer" value="refuse">Refuse</button></form>',
+        '<button class="plain" name="answer" value="refuse">Refuse</button></form>' + _stand_in(service),
     )
 
 
 def callback_page(*, connected: bool) -> bytes:
-    if connected:
-        return message_page("Connected", "You can close this window.")
-    return message_page("Not connected", "Access was refused. You can close this window.")
+    """Where the service sends people back to: a page of the platform, not of the app."""
+    title, text = (
+        ("Connected", "You can close this window. The app goes on by itself.")
+        if connected
+        else ("Not connected", "Access was refused. You can close this window, and try again in the app.")
+    )
+    return _page(title, f"<p>{text}</p>" + _stand_in("Base44"))
 
 
 def sign_in_page(users: Sequence[tuple[str, str]], provider: str | None, *, failed: bool) -> bytes:
     """Users to continue as; with no provider also an address and a password."""
     buttons = "".join(
-        f'<p><button name="user" value="{escape(identifier)}">Continue as {escape(name)}</button></p>'
+        f'<button class="plain" name="user" value="{escape(identifier)}">Continue as {escape(name)}</button>'
         for identifier, name in users
     )
-    title = "Sign in" if provider is None else f"Sign in with {provider.capitalize()}"
+    whose = "Base44" if provider is None else provider.capitalize()
     by_address = (
-        '<form method="post"><p><label>Email <input name="email" type="email" required></label></p>'
-        '<p><label>Password <input name="password" type="password" required></label></p>'
+        '<form method="post"><label>Email <input name="email" type="email" autocomplete="username" required></label>'
+        '<label>Password <input name="password" type="password" autocomplete="current-password" required></label>'
         "<button>Sign in</button></form>"
     )
     return _page(
-        title,
+        "Sign in" if provider is None else f"Sign in with {whose}",
         ('<p role="alert">That is no user with this password.</p>' if failed else "")
-        + "<p>(This page stands in for the platform's.)</p>"
-        + f'<form method="post">{buttons}</form>'
-        + (by_address if provider is None else ""),
+        + f'<form class="people" method="post">{buttons}</form>'
+        + (by_address if provider is None else "")
+        + _stand_in(whose),
     )
 
 

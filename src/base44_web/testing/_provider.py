@@ -17,8 +17,9 @@ from ._state import State
 class Provider:
     """Stands in for Google and Slack; it accepts only tokens of live connections."""
 
-    def __init__(self, state: State) -> None:
+    def __init__(self, state: State, app_id: str) -> None:
         self._state = state
+        self._app_id = app_id
 
     def consent(self, request: Recorded, query: Mapping[str, str], base: str) -> Reply:
         flow = self._state.flow(query.get("state", ""))
@@ -28,7 +29,7 @@ class Provider:
         user = self._state.one("SELECT email FROM users WHERE id = ?", flow["owner"])
         whose = "the whole app" if user is None else user["email"]
         if request.method == "GET" and connector is not None and (user is not None or not flow["owner"]):
-            return 200, HTML, consent_page(connector["integration_type"], whose)
+            return 200, HTML, consent_page(connector["integration_type"], self._app_id, whose)
         approved = parse_qs(request.body.decode("utf-8", "replace")).get("answer") == ["approve"]
         outcome = f"code={self._state.approve_flow(flow['state'])}" if approved else "error=access_denied"
         return 303, {"location": f"{base}/api/external-auth/callback?state={flow['state']}&{outcome}"}, b""

@@ -29,6 +29,8 @@ CHECKS: Final[Mapping[str, str]] = {
     "W012": "a store's address is not encrypted",
     "W013": "a framework is older than what is supported",
     "W014": "this server's clock is wrong",
+    "W015": "the generated names of connectors are not up to date",
+    "W016": "a type checker does not see them",
     "I001": "there is no service role",
     "I002": "development is on",
     "I003": "the framework's own key seals the session",

@@ -6,12 +6,13 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from ..config import Settings
 from ..engine.context import Context, call, connection, identify, renew_connection
 from ..engine.endings import connect, disconnect, forget
 from ..incoming.caller import DataEnv
+from ..names import AppUserConnector, AsyncConnections, IntegrationType
 from ..platform import wire
 from ..secret import Opaque, Secret, as_secret
 from ..urls import check_identifier
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..transport.httpx_clients import AsyncClient, SyncClient
     from ..transport.protocol import TransportFactory
     from ._sync import Base44
+
+C = TypeVar("C", bound=Connection)
 
 
 @final
@@ -153,7 +156,7 @@ class AsyncBase44(Opaque):
         """
         return self._for(self._context.without_user())
 
-    def connection(self, connector: str) -> Connection:
+    def connection(self, connector: AppUserConnector) -> Connection:
         """The connection that a guard fetched for this request. No call is made.
 
         Args:
@@ -171,7 +174,7 @@ class AsyncBase44(Opaque):
             )
         return connection
 
-    async def renew(self, connection: Connection) -> Connection:
+    async def renew(self, connection: C) -> C:
         """A newer connection, where the provider said 401 to this one's token.
 
         The user is verified again, and the platform asked, unless somebody else has been given a newer token already:
@@ -219,7 +222,7 @@ class AsyncServiceRole(Opaque):
 
 
 @final
-class AsyncConnectorsModule(Opaque):
+class AsyncConnectorsModule(Opaque, AsyncConnections):
     """Connections and their tokens, fetched with the service role (`asServiceRole.connectors`).
 
     Every method raises `TypeError` or `ValueError` for an identifier that is empty, no `str`, or has `/ \\ ? # %` or
@@ -231,19 +234,21 @@ class AsyncConnectorsModule(Opaque):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def get_connection(self, integration_type: str, *, fresh: bool = False) -> Connection:
-        """The app's shared connection of an integration type, such as `"slack"`.
+    if not TYPE_CHECKING:  # they read its signature in `base44_web_types`
 
-        Args:
-            integration_type: as the platform calls it.
-            fresh: whether the platform is to be asked now, whatever is remembered.
+        async def get_connection(self, integration_type: str, *, fresh: bool = False) -> Connection:
+            """The app's shared connection of an integration type, such as `"slack"`.
 
-        Raises:
-            NotConnectedError: nothing is connected.
-            MeteredConnectorError: the connector gives no token; use `call_api`.
-        """
-        check_identifier(integration_type, "integration_type")
-        return await connection(self._context.awaiting, self._context, "shared", integration_type, fresh=fresh)
+            Args:
+                integration_type: as the platform calls it.
+                fresh: whether the platform is to be asked now, whatever is remembered.
+
+            Raises:
+                NotConnectedError: nothing is connected.
+                MeteredConnectorError: the connector gives no token; use `call_api`.
+            """
+            check_identifier(integration_type, "integration_type")
+            return await connection(self._context.awaiting, self._context, "shared", integration_type, fresh=fresh)
 
     async def get_workspace_connection(self, connector_id: str, *, fresh: bool = False) -> Connection:
         """The shared connection of a connector that runs on the workspace's own OAuth app.
@@ -258,7 +263,7 @@ class AsyncConnectorsModule(Opaque):
         check_identifier(connector_id, "connector_id")
         return await connection(self._context.awaiting, self._context, "workspace", connector_id, fresh=fresh)
 
-    async def get_current_app_user_connection(self, connector: str, *, fresh: bool = False) -> Connection:
+    async def get_current_app_user_connection(self, connector: AppUserConnector, *, fresh: bool = False) -> Connection:
         """The connection of the app user whose request this is.
 
         Args:
@@ -274,7 +279,7 @@ class AsyncConnectorsModule(Opaque):
 
     async def call_api(
         self,
-        integration_type: str,
+        integration_type: IntegrationType,
         *,
         path: str,
         method: Method = "GET",
@@ -307,12 +312,12 @@ class AsyncConnectorsModule(Opaque):
         request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
         return await call(self._context.awaiting, self._context, request, integration_type)
 
-    async def get_access_token(self, integration_type: str) -> str:
+    async def get_access_token(self, integration_type: IntegrationType) -> str:
         """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""
         warnings.warn("get_access_token is deprecated: use get_connection", DeprecationWarning, stacklevel=2)
         return (await self.get_connection(integration_type)).access_token
 
-    async def get_current_app_user_access_token(self, connector: str) -> str:
+    async def get_current_app_user_access_token(self, connector: AppUserConnector) -> str:
         """Deprecated, as in the reference client: use `get_current_app_user_connection`, and its `access_token`."""
         warnings.warn(
             "get_current_app_user_access_token is deprecated: use get_current_app_user_connection",
@@ -334,7 +339,7 @@ class AsyncUserConnectorsModule(Opaque):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def connect_app_user(self, connector: str) -> str:
+    async def connect_app_user(self, connector: AppUserConnector) -> str:
         """The URL that starts the provider's OAuth flow for this app user.
 
         It is a credential: whoever approves through it connects their account. Give it to this user's browser at
@@ -352,7 +357,7 @@ class AsyncUserConnectorsModule(Opaque):
         url = await connect(self._context.awaiting, self._context, connector_id)
         return url.reveal()
 
-    async def disconnect_app_user(self, connector: str) -> None:
+    async def disconnect_app_user(self, connector: AppUserConnector) -> None:
         """Remove this app user's stored credentials for a connector.
 
         Args:

@@ -7,12 +7,13 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, final
+from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from ..config import Settings
 from ..engine.context import Context, call, connection, identify, renew_connection
 from ..engine.endings import connect, disconnect, forget
 from ..incoming.caller import DataEnv
+from ..names import AppUserConnector, Connections, IntegrationType
 from ..platform import wire
 from ..platform.io import BLOCKING, run
 from ..secret import Opaque, Secret, as_secret
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from ..transport.httpx_clients import AsyncClient, SyncClient
     from ..transport.protocol import TransportFactory
     from ._async import AsyncBase44
+
+C = TypeVar("C", bound=Connection)
 
 
 @final
@@ -155,7 +158,7 @@ class Base44(Opaque):
         """
         return self._for(self._context.without_user())
 
-    def connection(self, connector: str) -> Connection:
+    def connection(self, connector: AppUserConnector) -> Connection:
         """The connection that a guard fetched for this request. No call is made.
 
         Args:
@@ -173,7 +176,7 @@ class Base44(Opaque):
             )
         return connection
 
-    def renew(self, connection: Connection) -> Connection:
+    def renew(self, connection: C) -> C:
         """A newer connection, where the provider said 401 to this one's token.
 
         The user is verified again, and the platform asked, unless somebody else has been given a newer token already:
@@ -221,7 +224,7 @@ class ServiceRole(Opaque):
 
 
 @final
-class ConnectorsModule(Opaque):
+class ConnectorsModule(Opaque, Connections):
     """Connections and their tokens, fetched with the service role (`asServiceRole.connectors`).
 
     Every method raises `TypeError` or `ValueError` for an identifier that is empty, no `str`, or has `/ \\ ? # %` or
@@ -233,19 +236,21 @@ class ConnectorsModule(Opaque):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def get_connection(self, integration_type: str, *, fresh: bool = False) -> Connection:
-        """The app's shared connection of an integration type, such as `"slack"`.
+    if not TYPE_CHECKING:  # they read its signature in `base44_web_types`
 
-        Args:
-            integration_type: as the platform calls it.
-            fresh: whether the platform is to be asked now, whatever is remembered.
+        def get_connection(self, integration_type: str, *, fresh: bool = False) -> Connection:
+            """The app's shared connection of an integration type, such as `"slack"`.
 
-        Raises:
-            NotConnectedError: nothing is connected.
-            MeteredConnectorError: the connector gives no token; use `call_api`.
-        """
-        check_identifier(integration_type, "integration_type")
-        return run(connection(BLOCKING, self._context, "shared", integration_type, fresh=fresh))
+            Args:
+                integration_type: as the platform calls it.
+                fresh: whether the platform is to be asked now, whatever is remembered.
+
+            Raises:
+                NotConnectedError: nothing is connected.
+                MeteredConnectorError: the connector gives no token; use `call_api`.
+            """
+            check_identifier(integration_type, "integration_type")
+            return run(connection(BLOCKING, self._context, "shared", integration_type, fresh=fresh))
 
     def get_workspace_connection(self, connector_id: str, *, fresh: bool = False) -> Connection:
         """The shared connection of a connector that runs on the workspace's own OAuth app.
@@ -260,7 +265,7 @@ class ConnectorsModule(Opaque):
         check_identifier(connector_id, "connector_id")
         return run(connection(BLOCKING, self._context, "workspace", connector_id, fresh=fresh))
 
-    def get_current_app_user_connection(self, connector: str, *, fresh: bool = False) -> Connection:
+    def get_current_app_user_connection(self, connector: AppUserConnector, *, fresh: bool = False) -> Connection:
         """The connection of the app user whose request this is.
 
         Args:
@@ -276,7 +281,7 @@ class ConnectorsModule(Opaque):
 
     def call_api(
         self,
-        integration_type: str,
+        integration_type: IntegrationType,
         *,
         path: str,
         method: Method = "GET",
@@ -309,12 +314,12 @@ class ConnectorsModule(Opaque):
         request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
         return run(call(BLOCKING, self._context, request, integration_type))
 
-    def get_access_token(self, integration_type: str) -> str:
+    def get_access_token(self, integration_type: IntegrationType) -> str:
         """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""
         warnings.warn("get_access_token is deprecated: use get_connection", DeprecationWarning, stacklevel=2)
         return (self.get_connection(integration_type)).access_token
 
-    def get_current_app_user_access_token(self, connector: str) -> str:
+    def get_current_app_user_access_token(self, connector: AppUserConnector) -> str:
         """Deprecated, as in the reference client: use `get_current_app_user_connection`, and its `access_token`."""
         warnings.warn(
             "get_current_app_user_access_token is deprecated: use get_current_app_user_connection",
@@ -336,7 +341,7 @@ class UserConnectorsModule(Opaque):
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    def connect_app_user(self, connector: str) -> str:
+    def connect_app_user(self, connector: AppUserConnector) -> str:
         """The URL that starts the provider's OAuth flow for this app user.
 
         It is a credential: whoever approves through it connects their account. Give it to this user's browser at
@@ -354,7 +359,7 @@ class UserConnectorsModule(Opaque):
         url = run(connect(BLOCKING, self._context, connector_id))
         return url.reveal()
 
-    def disconnect_app_user(self, connector: str) -> None:
+    def disconnect_app_user(self, connector: AppUserConnector) -> None:
         """Remove this app user's stored credentials for a connector.
 
         Args:

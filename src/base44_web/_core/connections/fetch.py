@@ -109,7 +109,11 @@ class Wanted(NamedTuple):
 
 class _Landed(NamedTuple):
     outcome: ConnectionRecord | Base44Error
-    whose: tuple[bytes, bytes]
+    caller: Caller  # whose credentials it was asked with
+
+
+class _Looked(NamedTuple):
+    kept: Kept | None
 
 
 def _digest(text: str) -> bytes:
@@ -243,12 +247,12 @@ async def share(
         ask: makes the call.
         look: what has come into the cache meanwhile.
     """
-    platform, own = connections.identity.platform, _credentials(caller)
+    platform = connections.identity.platform
     end = platform.clock.monotonic() + platform.settings.timeout
-    state = None if caller.state is None else _digest(caller.state.reveal())
-    shared: Hashable = (
-        entry, *key, state, None if entry is not None else own, caller.server_url, caller.app_id, caller.data_env,
-    )  # fmt: skip
+    shared: Hashable = (entry, *key)
+    if entry is None:
+        state = None if caller.state is None else _digest(caller.state.reveal())
+        shared = (*key, state, _credentials(caller), caller.server_url, caller.app_id, caller.data_env)
     for tries in range(_SHARED_TRIES + 1):
         led = False
         kept = look() if tries else None
@@ -258,10 +262,11 @@ async def share(
         async def lead() -> _Landed:
             nonlocal led
             led = True
-            return _Landed(await ask(), own)
+            return _Landed(await ask(), caller)
 
         # After that each alone: they have waited for others long enough.
-        landed = await fly(io, platform, shared if tries < _SHARED_TRIES else (shared, own), lead, end=end)
+        together = shared if tries < _SHARED_TRIES else (shared, _credentials(caller))
+        landed = await fly(io, platform, together, lead, end=end)
         if isinstance(landed, Base44Error):
             return landed
         outcome = landed.outcome
@@ -270,7 +275,7 @@ async def share(
         if not isinstance(outcome, Base44Error):
             connections.memory.count("joined")
             return outcome
-        if landed.whose == own or not _is_personal(outcome):
+        if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):
             error = outcome.again()
             error.about_visitor = error.about_visitor and caller.is_visitor
             return error
@@ -359,12 +364,20 @@ async def renew(
 
 
 async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> Kept | None:
-    if connections.store is None or entry is None:
+    """What the store has; one look for all who want it at the same time."""
+    store, platform = connections.store, connections.identity.platform
+    if store is None or entry is None:
         return None
-    try:
-        return await connections.store.get(io, entry)
-    except StoreDownError:
-        return None
+
+    async def look() -> _Looked:
+        try:
+            return _Looked(await store.get(io, entry))
+        except StoreDownError:
+            return _Looked(None)
+
+    end = platform.clock.monotonic() + platform.settings.timeout
+    looked = await fly(io, platform, ("stored", entry), look, end=end)
+    return looked.kept if isinstance(looked, _Looked) else None
 
 
 async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: bool = False) -> None:

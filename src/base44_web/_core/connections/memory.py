@@ -118,9 +118,11 @@ class ConnectionMemory(Opaque):
 
     def put(self, entry: Entry, record: ConnectionRecord) -> None:
         """Keep a record; not what has ended since it was asked for, nor what is about to change."""
+        if self.ttl == 0:
+            return
         size, asked = _size(record), record.asked
         with self._lock:
-            if self.ttl == 0 or size > _MOST_BYTES // 16 or self._last_end(entry) >= asked:
+            if size > _MOST_BYTES // 16 or self._last_end(entry) >= asked:
                 return
             for user in (entry.user_id, None) if self._connecting else ():
                 if self._connecting.get((entry.connector, user), 0.0) > asked:

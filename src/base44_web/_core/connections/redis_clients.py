@@ -27,6 +27,9 @@ class _OfAddress(Opaque):
     def __init__(self, address: Secret, ca_file: str | None) -> None:
         try:
             import redis
+
+            # Here, and not at the first request: it takes a quarter of a second.
+            import redis.asyncio  # pyright: ignore[reportUnusedImport]
         except ImportError:
             raise ConfigurationError('A connection_store needs redis: pip install "base44-web[store]".') from None
         from redis.backoff import NoBackoff

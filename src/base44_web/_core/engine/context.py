@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+C = TypeVar("C", bound=Connection)
 _AT_HAND: Final = 60.0  # seconds
 
 
@@ -338,14 +339,14 @@ class _Origin(Opaque):
         return await latest(self.context.awaiting, self.context, self.wanted)
 
 
-async def renew_connection(io: IO, context: Context, used: Connection) -> Connection:
+async def renew_connection(io: IO, context: Context, used: C) -> C:
     """`renew` of the clients."""
     origin = used._origin
     if not isinstance(origin, _Origin):
         raise ValueError("This connection was made by hand: nobody knows how to renew it.")  # noqa: TRY004 - the type is right
     record = await renewed(io, context, origin.wanted, used._record)
     own = _Origin(context, origin.wanted)  # not the given one's: it can be of another request
-    return Connection._of(own._keep(record), own)
+    return type(used)._of(own._keep(record), own)
 
 
 def _limiter(context: Context) -> Limiter:

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol, TypeVar, final
 
 from ...errors import Base44Error
 from ..transport.pools import Pools, running_loop
-from .queues import SingleFlight
+from .queues import Flight, SingleFlight
 
 T = TypeVar("T")
 logger = logging.getLogger("base44_web")
@@ -44,8 +44,8 @@ class IO(Protocol):
         """
         ...
 
-    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
-        """The flight for a key, and whether the caller leads it."""
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
+        """The flight for a key, and what to wait for; `None`: the caller leads it."""
         ...
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
@@ -85,7 +85,7 @@ class _Awaiting:
         async with asyncio.timeout(seconds):
             return await asyncio.shield(asyncio.wrap_future(future))
 
-    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
         return flights.join(key)
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
@@ -114,9 +114,9 @@ class _Blocking:
     async def wait(self, future: Future[T], seconds: float) -> T:
         return future.result(max(0.0, seconds))
 
-    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Future[Any], bool]:
+    def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
         # On a loop's thread, to wait for a task of that loop would hang.
-        return (Future(), True) if _in_event_loop() else flights.join(key)
+        return (Flight(), None) if _in_event_loop() else flights.join(key)
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
         if _in_event_loop():

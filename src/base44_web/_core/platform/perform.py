@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
-from concurrent.futures import Future
 from typing import Any, Final, TypeVar, final
 
 from ...errors import Base44Error, RequestTimeoutError
@@ -14,7 +13,7 @@ from ..transport.message import PlatformResponse
 from ..transport.pools import Pools
 from ..transport.protocol import AsyncTransport, Transport, TransportFactory
 from .io import IO
-from .queues import Limiter, SingleFlight
+from .queues import Flight, Limiter, SingleFlight
 from .retries import pause_before
 from .wire import Call
 
@@ -143,10 +142,10 @@ async def fly(
         detached: whether the call goes on if who leads is cancelled; else one of those who wait leads then.
     """
     while True:
-        flight, leads = io.join(platform.flights, key)
-        if leads:
+        flight, waiting = io.join(platform.flights, key)
+        if waiting is None:
 
-            async def lead(flight: Future[T | Base44Error | None] = flight) -> T | Base44Error:
+            async def lead(flight: Flight = flight) -> T | Base44Error:
                 outcome: T | Base44Error | None = None
                 try:
                     outcome = await ask()
@@ -156,7 +155,7 @@ async def fly(
 
             return await (io.detached(lead) if detached else lead())
         try:
-            outcome: T | Base44Error | None = await io.wait(flight, end - platform.clock.monotonic())
+            outcome: T | Base44Error | None = await io.wait(waiting, end - platform.clock.monotonic())
         except TimeoutError:
             return RequestTimeoutError("The platform did not answer in time.", code="timeout")
         if outcome is not None:

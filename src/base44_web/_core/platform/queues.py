@@ -78,6 +78,18 @@ class Limiter:
 
 
 @final
+class Flight(Opaque):
+    """A call that others may wait for. What they wait for is made as the first of them comes: most often none does."""
+
+    __slots__ = ("has_landed", "outcome", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: Future[Any] | None = None
+        self.has_landed = False
+        self.outcome: Any = None
+
+
+@final
 class SingleFlight(Opaque):
     """One call for all who want the same answer at the same time."""
 
@@ -87,23 +99,34 @@ class SingleFlight(Opaque):
     def after_fork(self) -> None:
         """In the child: whoever led is not here."""
         self._lock = threading.Lock()
-        self._flying: dict[Hashable, Future[Any]] = {}
+        self._flying: dict[Hashable, Flight] = {}
 
-    def join(self, key: Hashable) -> tuple[Future[Any], bool]:
-        """The flight for a key, and whether the caller leads it: it makes the call, and must `land` it."""
-        new: Future[Any] = Future()
+    def join(self, key: Hashable) -> tuple[Flight, Future[Any] | None]:
+        """The flight for a key, and what to wait for; `None`: the caller leads, makes the call, and must `land` it."""
+        new = Flight()
         with self._lock:
             flight = self._flying.setdefault(key, new)
-        return flight, flight is new
+        if flight is new:
+            return new, None
+        waiting: Future[Any] = Future()  # out here: the collector may end a call that takes this lock
+        with self._lock:
+            if not flight.has_landed:
+                flight.waiting = waiting = flight.waiting or waiting
+                return flight, waiting
+        waiting.set_result(flight.outcome)
+        return flight, waiting
 
     def flying(self, key: Hashable) -> bool:
         """Whether somebody leads a flight for a key right now."""
         return key in self._flying
 
-    def land(self, key: Hashable, flight: Future[Any], outcome: Any) -> None:
+    def land(self, key: Hashable, flight: Flight, outcome: Any) -> None:
         """Give everybody the outcome, a value; `None` where there is none, and somebody else must lead."""
         with self._lock:
             if self._flying.get(key) is flight:
                 del self._flying[key]
-        if not flight.done():
-            flight.set_result(outcome)
+            is_first, flight.has_landed = not flight.has_landed, True
+            if is_first:
+                flight.outcome = outcome
+        if is_first and flight.waiting is not None:
+            flight.waiting.set_result(outcome)

@@ -14,7 +14,7 @@ _FRAME: Final = Template("""<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>$title</title>
+<title>$page_title</title>
 $head
 </head>
 <body>
@@ -24,7 +24,7 @@ $main
 """)
 
 _MESSAGE: Final = Template("""<main>
-<h1>$title</h1>
+$brand<h1>$title</h1>
 <p>$text</p>
 $more
 </main>""")
@@ -32,18 +32,18 @@ $more
 # ruff: noqa: E501
 # The script shows the parts of a state (`data-show`) and says its text (`template`); it holds no words of its own.
 _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="$user" data-next="$next" data-state="$state">
-<h1 data-show="start waiting sign-in gone"$unconnected_hidden>Connect $service</h1>
+$brand<h1 data-show="start waiting sign-in gone"$unconnected_hidden>Connect $service</h1>
 <h1 data-show="connected"$connected_hidden>$service is connected</h1>
-<p data-show="start waiting connected"$account_hidden>Signed in as <b data-account>$account</b>.</p>
+<p data-show="start waiting connected"$account_hidden>You are signed in to $app as <b data-account>$account</b>.</p>
 <div data-show="start waiting"$start_hidden>
-<p>A window opens in which $service asks you what this app may do. You can disconnect at any time on this page.</p>
+<p>A window opens in which $service asks you what $app may do. You can disconnect at any time on this page.</p>
 <form method="post" action="$connect" target="_blank">
 <button>Connect $service</button>
 </form>
 <noscript><p class="quiet">When $service is connected there: <a href="$next">Continue</a></p></noscript>
 </div>
 <div data-show="connected"$connected_hidden>
-<p>This app can use $service for you.</p>
+<p>$App can use $service for you.</p>
 <p><a class="button" href="$next">Continue</a></p>
 <form method="post" action="$disconnect">
 <input type="hidden" name="next" value="$next">
@@ -55,17 +55,16 @@ _CONNECT: Final = Template("""<main data-base44-connect="$connector" data-user="
 </form>
 </div>
 <div data-show="sign-in"$sign_in_hidden>
-<p>To connect $service, sign in to this app first.</p>
+<p>To connect $service, sign in to $app first.</p>
 $sign_in_link
 </div>
 <div role="status"></div>
-<p class="quiet" data-show="waiting" hidden>Connected, and nothing happens? <a href="$next">Continue</a></p>
 <template data-say="waiting">Decide in the window that has opened. This page goes on by itself when $service is connected; if you refused, try again here.</template>
-<template data-say="closed">The window is closed, or cannot be seen from here. If you closed it or refused, try again.</template>
+<template data-say="closed"><p>$service is not connected yet. If you refused or closed the window, try again. If you are still deciding, go on in the window.</p><p>Connected, and nothing happens? <a href="$next">Continue</a></p></template>
 <template data-say="blocked">Your browser blocked the window. Allow windows for this site, and try again.</template>
 <template data-say="offline">This page cannot reach the server. It goes on as soon as that works again.</template>
 <template data-say="unavailable">This does not work at the moment. Please try again in a minute.</template>
-<template data-say="not-found">This app does not offer $service any more.</template>
+<template data-say="not-found">$App does not offer $service any more.</template>
 <template data-say="expired">This took too long: the link was good for ten minutes. Please try again.</template>
 <template data-say="signed-out">You are not signed in any more. Sign in again, and come back to this page.</template>
 <template data-say="other-user">Another user has signed in meanwhile. Reload this page, and try again.</template>
@@ -80,8 +79,16 @@ def render(page: Page) -> str:
     head = f'<link rel="stylesheet" href="{values["style"]}">' if values["style"] else ""
     if values.get("script"):
         head += f'\n<script type="module" src="{values["script"]}"></script>'
-    main = _connect(values) if page.name == "connect" else _message(values)
-    return _FRAME.substitute(title=values["title"], head=head, main=main)
+    name = values["app_name"]
+    page_title = f"{values['title']} · {name}" if name else values["title"]
+    words = {
+        **values,
+        "app": name or "this app",
+        "App": name or "This app",
+        "brand": f'<p class="app">{name}</p>\n' if name else "",
+    }
+    main = _connect(words) if page.name == "connect" else _message(words)
+    return _FRAME.substitute(page_title=page_title, head=head, main=main)
 
 
 def _message(values: Mapping[str, str]) -> str:

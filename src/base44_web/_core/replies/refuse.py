@@ -54,22 +54,33 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
         guarded: whether a guard raised it. A guard answers every error, and none with the view; of those that escape
             from a view only what is about this visitor is answered.
     """
-    if isinstance(error, NotConnectedError) and error.about_visitor and error.connector is not None:
-        return _not_connected(error.connector, visit)
+    situation, more = described(error, visit)
+    if situation is NOT_CONNECTED:
+        return _not_connected(more, visit)
     if error.about_visitor:
         # A session that cannot be opened would hide every other token for as long as the browser keeps it.
         ended = {"Set-Cookie": clear_cookie()} if error.code == "session_ended" else None
-        situation = situation_of(error)
         logger.info("A request is refused, %s: %s", situation.slug, error)
         return tell(situation, visit, ended)
     if not guarded:
         return None
     if isinstance(error, ConfigurationError):
         logger.error("A guard cannot let anybody pass: %s", error)
-        return tell(situation_of(error), visit)
+        return tell(situation, visit)
     if _SELDOM.may_say():
         logger.warning("A guard could not ask the platform (%d times since this was said): %s", _SELDOM.taken(), error)
-    return tell(situation_of(error), visit, {"Retry-After": str(_retry_after(error))})
+    return tell(situation, visit, {"Retry-After": str(_retry_after(error))})
+
+
+def described(error: Base44Error, visit: Visit) -> tuple[Situation, dict[str, str]]:
+    """What an error means for this visitor, and what a script has beside that to go on with."""
+    if not isinstance(error, NotConnectedError) or not error.about_visitor or error.connector is None:
+        return situation_of(error), {}
+    connector = visit.settings.connector_name(error.connector)
+    connect = visit.links.path("connect", connector) if connector else None
+    status = visit.links.path("status", connector) if connector else None
+    more = {"connector": connector or error.connector, "connect_url": connect, "status_url": status}
+    return NOT_CONNECTED, {key: value for key, value in more.items() if value is not None}
 
 
 def about_visitor(error: BaseException, whose: bytes | None) -> Base44Error | None:
@@ -103,15 +114,12 @@ def _retry_after(error: Base44Error) -> int:
     return usual if asked is None else min(max(math.ceil(asked), least), most)
 
 
-def _not_connected(connector_id: str, visit: Visit) -> Reply:
-    connector = visit.settings.connector_name(connector_id)
-    connect = visit.links.path("connect", connector) if connector else None
+def _not_connected(more: Mapping[str, str], visit: Visit) -> Reply:
+    connect = more.get("connect_url")
     if visit.navigation and connect is not None:
         after = quote(visit.after, safe="/")
         return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
-    status = visit.links.path("status", connector) if connector else None
-    more = {"connector": connector or connector_id, "connect_url": connect, "status_url": status}
-    return tell(NOT_CONNECTED, visit, more={key: value for key, value in more.items() if value is not None})
+    return tell(NOT_CONNECTED, visit, more=more)
 
 
 def tell(
@@ -137,7 +145,8 @@ def message_page(
     status: int, title: str, text: str, visit: Visit, headers: Mapping[str, str] | None = None, *, sign_in: str = ""
 ) -> Reply:
     """A page that says one thing."""
-    values = {"title": title, "text": text, "sign_in": sign_in, "style": asset(visit, "style")}
+    app_name = visit.settings.app_name or ""
+    values = {"title": title, "text": text, "app_name": app_name, "sign_in": sign_in, "style": asset(visit, "style")}
     return page_reply(status, Page("message", values), headers)
 
 

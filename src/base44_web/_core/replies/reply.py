@@ -35,16 +35,20 @@ class Reply(Opaque):
 def problem(
     situation: Situation, headers: Mapping[str, str] | None = None, more: Mapping[str, str] | None = None
 ) -> Reply:
-    """A situation as problem details (RFC 9457); `type` is `urn:base44-web:` and the slug."""
-    document = {
+    """A situation as problem details (RFC 9457)."""
+    extra = {"Content-Type": "application/problem+json", **situation.headers, **(headers or {})}
+    return json_reply(situation.status, problem_document(situation, more or {}), extra)
+
+
+def problem_document(situation: Situation, more: Mapping[str, str]) -> dict[str, Any]:
+    """What problem details say; `type` is `urn:base44-web:` and the slug."""
+    return {
         "type": f"urn:base44-web:{situation.slug}",
         "title": situation.title,
         "status": situation.status,
         "detail": situation.text,
-        **(more or {}),
+        **more,
     }
-    extra = {"Content-Type": "application/problem+json", **situation.headers, **(headers or {})}
-    return json_reply(situation.status, document, extra)
 
 
 def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:

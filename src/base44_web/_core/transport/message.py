@@ -62,10 +62,13 @@ def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)  # NaN and Infinity are Python's own, no JSON
 
 
+_DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one for each answer
+
+
 def _decode(body: bytes, errors: str) -> Any:
     if not body:
         return None
     try:
-        return json.loads(body.decode("utf-8-sig", errors), parse_constant=_refuse_constant)
+        return _DECODER.decode(body.decode("utf-8-sig", errors))
     except (ValueError, RecursionError):
         return Malformed

@@ -19,7 +19,9 @@ class Transport(Protocol):
             connect_timeout: seconds of it for connecting.
 
         Raises:
-            RequestTimeoutError, RequestFailedError, InvalidResponseError
+            RequestTimeoutError: no whole answer came in time.
+            RequestFailedError: the platform cannot be reached, or dropped the connection.
+            InvalidResponseError: the answer cannot be read.
         """
         ...
 

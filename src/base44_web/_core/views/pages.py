@@ -34,6 +34,7 @@ def connect_page(asked: ViewRequest, user: AppUser | None, *, connected: bool, p
     values = {
         "title": f"{service} is connected" if connected else f"Connect {service}",
         "service": service,
+        "app_name": visit.settings.app_name or "",
         "connector": name,
         "account": account(user) if user else "",
         "user": user.id if user else "",

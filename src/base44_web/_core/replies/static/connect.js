@@ -29,7 +29,8 @@ export class ConnectError extends Error {
  * @param {object} [options]
  * @param {Token} [options.token] the user's token; default: the one that the Base44 client keeps on this page. That one
  *   may be renewed while this waits; when it is another user's, or gone, the waiting ends
- * @param {(state: "waiting" | "closed" | "offline" | "unavailable") => void} [options.onState] told while waiting
+ * @param {(state: "waiting" | "closed" | "offline" | "unavailable") => void} [options.onState] told while waiting;
+ *   "closed": the window is closed, cannot be seen from here, or was left for this page: a hint, no more
  * @param {AbortSignal} [options.signal] ends the waiting
  * @returns {Promise<void>} resolved when connected; rejected with a ConnectError
  */
@@ -162,20 +163,29 @@ async function untilConnected(connector, { token, user, popup, onState, signal }
   const enter = (next) => {
     if (next !== state) onState?.((state = next));
   };
-  enter("waiting");
-  for (let pause = 1000; Date.now() < end; pause = Math.min(pause * 1.2, 5000)) {
-    await sleep(pause, signal);
-    let used;
-    try {
-      used = await read(token);
-      // The window stays: without an opener it is not ours to close, and its page says that it can be closed.
-      if (await isConnected(connector, { token: used, user, signal })) return;
-      enter(popup.closed ? "closed" : "waiting");
-    } catch (error) {
-      if (error.code === "signed-out" && used && (await read(token)) !== used) continue; // renewed meanwhile
-      if (error.code !== "offline" && error.code !== "unavailable") throw error;
-      enter(error.code);
+  // Who comes back to this page has decided, has closed the window or has lost it; who leaves again may be in it.
+  let back = false;
+  const over = new AbortController();
+  addEventListener("focus", () => (back = true), { signal: over.signal });
+  addEventListener("blur", () => (back = false), { signal: over.signal });
+  try {
+    enter("waiting");
+    for (let pause = 1000; Date.now() < end; pause = Math.min(pause * 1.2, 5000)) {
+      await sleep(pause, signal);
+      let used;
+      try {
+        used = await read(token);
+        // The window stays: without an opener it is not ours to close, and its page says that it can be closed.
+        if (await isConnected(connector, { token: used, user, signal })) return;
+        enter(back || popup.closed ? "closed" : "waiting");
+      } catch (error) {
+        if (error.code === "signed-out" && used && (await read(token)) !== used) continue; // renewed meanwhile
+        if (error.code !== "offline" && error.code !== "unavailable") throw error;
+        enter(error.code);
+      }
     }
+  } finally {
+    over.abort();
   }
   throw new ConnectError("expired");
 }

@@ -1,0 +1,18 @@
+"""The middleware with a transport of its own: it notes each call to the platform, for the pages to show them."""
+
+from pathlib import Path
+
+from django.http import HttpRequest
+from showcase import Showcase
+
+from base44_web.django import Base44Middleware
+
+showcase = Showcase("Django", str(Path(__file__).parent / "views.py"))
+
+
+class ShowcaseMiddleware(Base44Middleware):
+    transport = showcase.transport
+
+    def __call__(self, request: HttpRequest):
+        showcase.begin()
+        return super().__call__(request)

@@ -29,18 +29,30 @@ CORE = "import base44_web, base44_web.cli, base44_web.bridges"
 _SETTINGS = (
     "from base44_web import Base44, Settings\nwith Base44(settings=Settings(app_id='a', secret='s' * 32, {})): pass"
 )
+_DJANGO = "import django.conf\ndjango.conf.settings.configure()\ndjango.setup()\nimport base44_web.django.{}"
 # What each extra is for. Whoever adds an extra adds a line, which runs with it and not without it.
 EXTRAS = {
     "starlette": "import base44_web.starlette",
     "fastapi": "import base44_web.fastapi",
     "django": "import base44_web.django, base44_web.django.urls",
+    "rest-framework": _DJANGO.format("rest_framework"),
+    "ninja": _DJANGO.format("ninja"),
     "flask": "import base44_web.flask",
+    "quart": "import base44_web.quart",
+    "litestar": "import base44_web.litestar",
     "httpx": _SETTINGS.format("http_client='httpx'"),
     "aiohttp": _SETTINGS.format("http_client='aiohttp'"),
     "session": _SETTINGS.format("token_sources=('header', 'session')"),
-    "keys": _SETTINGS.format("verification='keys', verification_key='https://a.example/jwks', algorithms=('RS256',)"),
+    "keys": _SETTINGS.format(
+        "verification='keys', verification_key='https://a.example/jwks', algorithms=('RS256',), audience='a'"
+    ),
     "redis": "from base44_web._core.incoming.replays import RedisReplays; RedisReplays('redis://127.0.0.1')",
     "store": _SETTINGS.format("connection_store='redis://127.0.0.1'"),
+    "types": (
+        "import pathlib, tempfile\nfrom base44_web.cli.project import read_json5\n"
+        "with tempfile.NamedTemporaryFile('w', suffix='.json') as file:\n"
+        "    file.write('{a: 1}')\n    file.flush()\n    read_json5(pathlib.Path(file.name))"
+    ),
     "testing": (
         "from base44_web.testing import Emulator\n"
         "with Emulator.demo() as emulator, emulator.serve():\n"
@@ -49,7 +61,7 @@ EXTRAS = {
     "demo": "import base44_web.starlette, base44_web.fastapi, base44_web.django, base44_web.flask, uvicorn",
 }
 # In Git, and for nobody who gets the source distribution.
-NOT_SHIPPED = (".ci/", ".pre-commit-config.yaml")
+NOT_SHIPPED = (".ci/", ".pre-commit-")
 
 
 def run(*command: str | Path, **options: object) -> None:

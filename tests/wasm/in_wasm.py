@@ -37,7 +37,7 @@ LEFT_OUT: Final = {
         "[starlette-sync", "[fastapi-sync", "[django-wsgi-async", "[django-asgi-sync", "[django-asgi-async",
         "core/test_clients.py::test_a_blocking_call_on_an_event_loop", "core/test_connections.py::test_two_hundred_callers",
         "core/test_guards.py::test_several_connectors_are_asked_for_at_the_same_time[blocking]",
-        "core/test_resilience.py::test_a_slow_platform_does_not_pile_up", "conformance/test_relay.py",
+        "core/test_resilience.py::test_a_slow_platform_does_not_pile_up", "core/test_threads.py", "conformance/test_relay.py",
     ),
     "a process": (
         "core/test_package.py::test_importing_opens_nothing", "core/test_engine.py::test_a_fork_", "core/test_engine.py::test_after_a_fork",

@@ -18,6 +18,7 @@ import jwt
 from report import Report, parser
 
 from base44_web import Base44, PlatformRequest, PlatformResponse, Settings
+from base44_web._core import telemetry
 from base44_web._core.connections.fetch import Wanted
 from base44_web._core.engine.context import Context, kept_connection
 from base44_web._core.engine.engine import Engine
@@ -104,6 +105,9 @@ def main() -> int:
     with Base44(settings=settings, token=TOKEN, transport=Platform()) as base44:
         base44.user()
         connectors = base44.as_service_role.connectors
+        found, telemetry._otel = telemetry._otel, None
+        tell("get_connection, kept, without OpenTelemetry", lambda: connectors.get_connection("slack"))
+        telemetry._otel = found
         tell("get_connection, kept", lambda: connectors.get_connection("slack"))
         tell("get_current_app_user_connection, kept", lambda: connectors.get_current_app_user_connection("calendar"))
 

@@ -64,7 +64,8 @@ def slack_team() -> str | None:
     except (Base44Error, httpx2.HTTPError) as error:
         app.logger.warning("No Slack: %s", error)
         return None
-    return answer.json().get("team")
+    team: str | None = answer.json().get("team")
+    return team
 
 
 @app.get("/calendar")

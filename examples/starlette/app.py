@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx2
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
+from starlette.requests import Request as StarletteRequest
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
@@ -66,7 +67,7 @@ async def calendar(request: Request) -> JSONResponse:
     return JSONResponse({"owner": found["summary"], "events": events})
 
 
-async def no_answer(request: Request, error: Exception) -> JSONResponse:
+async def no_answer(request: StarletteRequest, error: Exception) -> JSONResponse:
     return JSONResponse({"detail": "The service does not answer as it should. Please try again in a minute."}, 502)
 
 

@@ -157,6 +157,7 @@ class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
             "%s stands in the default value of a parameter, where it guards nothing: it belongs in the route's "
             "dependencies=[…], or in Annotated[…].",
             type(self).__name__,
+            extra={"base44_event": "guard_in_default_value"},
         )
         raise HTTPException(403)
 

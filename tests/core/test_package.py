@@ -35,7 +35,7 @@ FRAMEWORKS = ["starlette", "fastapi", "django", "flask", "quart", "litestar", "w
 @pytest.mark.parametrize(
     ("module", "needs", "unwanted"),
     [
-        ("base44_web", None, [*FRAMEWORKS, "httpx2", "httpx", "aiohttp", "jwt", "h11", "sqlite3"]),
+        ("base44_web", None, [*FRAMEWORKS, "httpx2", "httpx", "aiohttp", "jwt", "h11", "sqlite3", "opentelemetry"]),
         ("base44_web.starlette", "starlette", ["fastapi", "django", "flask", "quart", "litestar"]),
         ("base44_web.quart", "quart", ["starlette", "fastapi", "django", "litestar"]),
         ("base44_web.litestar", "litestar", ["fastapi", "django", "flask", "quart"]),  # it looks for Starlette itself

@@ -139,8 +139,8 @@ def test_every_answer(subtests: pytest.Subtests) -> None:
             assert str(each.status) in section
 
 
-def messages() -> Iterator[tuple[str | None, str]]:
-    """The level (where it is fixed) and text of every line that can be in the log."""
+def messages() -> Iterator[tuple[str | None, str, dict[str, ast.expr]]]:
+    """The level (where it is fixed), the text and the attributes of every line that can be in the log."""
     for path, tree in trees():
         for node in ast.walk(tree):
             function = getattr(node, "func", None)
@@ -149,21 +149,33 @@ def messages() -> Iterator[tuple[str | None, str]]:
             assert isinstance(node, ast.Call)
             level = function.attr.upper() if function.attr in LEVELS else None
             text = node.args[0 if level else 1]
+            extra = next((each.value for each in node.keywords if each.arg == "extra"), None)
+            assert isinstance(extra, ast.Dict), f"{path}:{node.lineno} has no extra={{…}}"
+            names = [ast.literal_eval(name) for name in extra.keys if name is not None]
+            attributes = dict(zip(names, extra.values, strict=True))
             if isinstance(text, ast.Name):
                 module = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
-                yield level, getattr(import_module(module), text.id)
+                yield level, getattr(import_module(module), text.id), attributes
             else:
                 assert isinstance(text, ast.Constant)
-                yield level, text.value
+                yield level, text.value, attributes
 
 
 def test_every_log_message(subtests: pytest.Subtests) -> None:
     sections = {part.split(":")[0]: " ".join(part.split()) for part in (DOCS / "logs.md").read_text().split("\n## ")}
     found = list(messages())
     assert len(found) > 20
-    for level, message in found:
+    of: dict[str, set[str]] = {}
+    for level, message, attributes in found:
         with subtests.test(message):
-            assert f"`{message}`" in (sections[level] if level else words("logs.md"))
+            event = ast.literal_eval(attributes.pop("base44_event"))
+            assert f"| `{event}` | `{message}`" in (sections[level] if level else words("logs.md"))
+            for name in attributes:
+                of.setdefault(name, set()).add(event)
+    rows = re.findall(r"^\| `(base44_\w+)` \|.*\| (.*) \|$", (DOCS / "logs.md").read_text(), re.MULTILINE)
+    assert {name: set(re.findall(r"`(\w+)`", events)) for name, events in rows} == {"base44_event": set(), **of}
+    events = re.findall(r"^\| `([a-z_]+)` \| `", (DOCS / "logs.md").read_text(), re.MULTILINE)
+    assert len(events) == len(set(events)) == len(found)
 
 
 def test_every_option_of_the_command(subtests: pytest.Subtests) -> None:

@@ -37,7 +37,8 @@ def slack_team(request: HttpRequest) -> str | None:
     except (Base44Error, httpx2.HTTPError) as error:
         logger.warning("No Slack: %s", error)
         return None
-    return answer.json().get("team")
+    team: str | None = answer.json().get("team")
+    return team
 
 
 @require_GET

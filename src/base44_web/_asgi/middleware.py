@@ -8,6 +8,7 @@ from typing import ClassVar
 import anyio
 import anyio.to_thread
 
+from .._core import telemetry
 from .._core.config import Settings
 from .._core.engine.apps import Engines
 from .._core.incoming.bearer import SUBPROTOCOL_PREFIX
@@ -87,6 +88,7 @@ class ASGIMiddleware:
             return
         if self._engines is None:
             raise ConfigurationError(self._problem or "")
+        telemetry.serving()
         self.begin(scope)
         engine = self._engines.only
         try:

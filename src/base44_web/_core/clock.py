@@ -29,5 +29,6 @@ class Clock:
                 "The machine's clock was put back by %d seconds since the start: tokens are judged by the time since "
                 "then. Restart the server if the clock was wrong before.",
                 since_start - wall,
+                extra={"base44_event": "clock_put_back"},
             )
         return max(wall, since_start)

@@ -182,6 +182,11 @@ def tell(record: Record, error: Base44Error) -> None:
         "The provider refuses the token of a connection (%s), and it cannot be renewed: %s",
         record.integration_type,
         error,
+        extra={
+            "base44_event": "connection_not_renewed",
+            "base44_error": type(error).__name__,
+            "base44_integration_type": record.integration_type,
+        },
     )
 
 

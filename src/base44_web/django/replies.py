@@ -98,7 +98,7 @@ def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
     bare = find_bare(view, FRAMEWORKS)
     if bare is not None:
         error = left_out(bare)
-        logger.error("%s", error)
+        logger.error("%s", error, extra={"base44_event": "guard_left_out"})
         return response(early_reply(error), request)
     for each in parts_of(view, FRAMEWORKS):
         is_api = any(kind.__name__ == "NinjaAPI" for kind in type(each).__mro__)

@@ -132,7 +132,8 @@ class Base44Plugin(InitPlugin, ReceiveRoutePlugin):
         if any(connectors for each in handlers for connectors in guards_of(each)):
             logger.warning(
                 "A guard sends people to connect a connector, and the app has no views for it: add "
-                'connect_router("/base44") to its route_handlers, or set connect_path (BASE44_CONNECT_PATH).'
+                'connect_router("/base44") to its route_handlers, or set connect_path (BASE44_CONNECT_PATH).',
+                extra={"base44_event": "views_missing"},
             )
 
 

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from ..config import Settings
-from ..engine.context import Context, call, connection, identify, renew_connection
+from ..engine.context import Context, call_proxy, connection, identify, renew_connection
 from ..engine.endings import connect, disconnect, forget
 from ..incoming.caller import DataEnv
 from ..names import AppUserConnector, AsyncConnections, IntegrationType
@@ -310,7 +310,7 @@ class AsyncConnectorsModule(Opaque, AsyncConnections):
         """
         check_identifier(integration_type, "integration_type")
         request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
-        return await call(self._context.awaiting, self._context, request, integration_type)
+        return await call_proxy(self._context.awaiting, self._context, request, integration_type)
 
     async def get_access_token(self, integration_type: IntegrationType) -> str:
         """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""

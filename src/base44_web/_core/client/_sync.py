@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self, TypeVar, final
 
 from ..config import Settings
-from ..engine.context import Context, call, connection, identify, renew_connection
+from ..engine.context import Context, call_proxy, connection, identify, renew_connection
 from ..engine.endings import connect, disconnect, forget
 from ..incoming.caller import DataEnv
 from ..names import AppUserConnector, Connections, IntegrationType
@@ -312,7 +312,7 @@ class ConnectorsModule(Opaque, Connections):
         """
         check_identifier(integration_type, "integration_type")
         request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
-        return run(call(BLOCKING, self._context, request, integration_type))
+        return run(call_proxy(BLOCKING, self._context, request, integration_type))
 
     def get_access_token(self, integration_type: IntegrationType) -> str:
         """Deprecated, as in the reference client: use `get_connection`, and its `access_token`."""

@@ -58,6 +58,7 @@ class Breaker:
                 "The connection_store cannot be used (%s): each server asks the platform for itself until it can. %s",
                 type(error).__name__,
                 _ADVICE.get(type(error).__name__, "Check connection_store (BASE44_CONNECTION_STORE)."),
+                extra={"base44_event": "connection_store_down", "base44_error": type(error).__name__},
             )
         arguments = (weakref.ref(self), self._probe, self._closed)
         try:
@@ -88,5 +89,5 @@ def _try_again(breaker: weakref.ref[Breaker], probe: Callable[[], Any], closed: 
         found = breaker()
         if found is not None:
             found.is_open = False
-            logger.info("The connection_store can be used again.")
+            logger.info("The connection_store can be used again.", extra={"base44_event": "connection_store_back"})
         return

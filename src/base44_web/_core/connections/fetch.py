@@ -296,7 +296,10 @@ async def _whose_fault(io: IO, identity: Identity, caller: Caller, refused: Auth
         except Base44Error as error:
             return error
     refused.about_visitor = False
-    logger.error("The platform refuses the service token: check service_token (BASE44_SERVICE_TOKEN) and app_id.")
+    logger.error(
+        "The platform refuses the service token: check service_token (BASE44_SERVICE_TOKEN) and app_id.",
+        extra={"base44_event": "service_token_refused"},
+    )
     return refused
 
 
@@ -357,6 +360,7 @@ async def renew(
                 logger.warning(
                     "The provider refuses the token of a connection (%s), and the platform has no newer one.",
                     outcome.integration_type,
+                    extra={"base44_event": "newest_token_refused", "base44_integration_type": outcome.integration_type},
                 )
         return outcome
 
@@ -391,4 +395,5 @@ async def end(io: IO, connections: Connections, entry: Entry | None, *, connecti
             "The connection_store cannot be told that a connection ended: other servers can use it for up to %g more "
             "seconds (connection_ttl).",
             connections.memory.ttl,
+            extra={"base44_event": "connection_store_not_told"},
         )

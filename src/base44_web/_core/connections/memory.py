@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, final
 
 from cachetools import LRUCache
 
+from .. import telemetry
 from ..clock import Clock
 from ..secret import Opaque
 from ..values import ConnectionRecord
@@ -18,6 +19,9 @@ _MOST: Final = 10_000
 _MOST_BYTES: Final = 32 * 1024 * 1024
 _LEAST_SIZE: Final = _MOST_BYTES // _MOST + 1  # so that one measure bounds both
 _ANYBODY: Final = ""
+_TOLD: Final = {
+    "misses": "miss", "joined": "joined", "bypasses": "bypass", "renewals": "renewal", "failures": "store_down",
+}  # fmt: skip
 _CONNECTING: Final = 300.0  # seconds that people have for the provider's pages
 
 
@@ -102,12 +106,14 @@ class ConnectionMemory(Opaque):
             if age >= self.ttl or age >= most:
                 return None
             self._hit(age)
-            return found
+        telemetry.cached("hit")
+        return found
 
     def hit(self, age: float) -> None:
-        """Count what came from elsewhere, so many seconds old."""
+        """Count what came from the store of a fleet, so many seconds old."""
         with self._lock:
             self._hit(age)
+        telemetry.cached("store")
 
     def _hit(self, age: float) -> None:
         counts = self.counts
@@ -176,6 +182,7 @@ class ConnectionMemory(Opaque):
         """One more."""
         with self._lock:
             self.counts[name] += 1
+        telemetry.cached(_TOLD[name])
 
 
 def _size(record: ConnectionRecord) -> int:

@@ -161,7 +161,7 @@ class Engines(Opaque):
 
     def _make(self, settings: Settings) -> Engine:
         if self._wsgi and settings.platform_headers == "trust":
-            logger.warning(TRUST_UNDER_WSGI)
+            logger.warning(TRUST_UNDER_WSGI, extra={"base44_event": "trust_under_wsgi"})
         return Engine(settings, self._transport)
 
     async def aclose(self) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from typing import TYPE_CHECKING, Concatenate, Final, ParamSpec, TypeVar, final
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec, TypeAlias, TypeVar, final
 
 from ...errors import Base44Error, ConfigurationError
+from .. import telemetry
 from ..claims import Token
 from ..config import Settings
 from ..connections.fetch import Wanted, at_hand, fetch, renew
@@ -21,7 +22,8 @@ from ..platform.io import AWAITING, BLOCKING, IO, run
 from ..platform.queues import Limiter
 from ..platform.wire import Call
 from ..secret import Opaque, Secret
-from ..values import AppUser, Connection, ConnectionRecord
+from ..telemetry import observed
+from ..values import ApiResponse, AppUser, Connection, ConnectionRecord
 from .engine import Engine
 
 if TYPE_CHECKING:
@@ -31,7 +33,13 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 C = TypeVar("C", bound=Connection)
+Steps: TypeAlias = Coroutine[Any, Any, T]
 _AT_HAND: Final = 60.0  # seconds
+_METHODS: Final[dict[Route, str]] = {
+    "shared": "get_connection",
+    "workspace": "get_workspace_connection",
+    "app_user": "get_current_app_user_connection",
+}
 
 
 @final
@@ -210,8 +218,20 @@ async def call(
     return outcome
 
 
-async def identify(io: IO, context: Context) -> AppUser:
+def call_proxy(
+    io: IO, context: Context, make: Callable[[Caller, str], Call[ApiResponse]], integration_type: str
+) -> Steps[ApiResponse]:
+    """`call_api` of the clients. As `call`."""
+    steps = call(io, context, make, integration_type)
+    return observed("call_api", context.engine.settings, integration_type, steps)
+
+
+def identify(io: IO, context: Context) -> Steps[AppUser]:
     """The verified app user; see `identity.verify.identify`."""
+    return observed("user", context.engine.settings, None, _identify(io, context))
+
+
+async def _identify(io: IO, context: Context) -> AppUser:
     try:
         user = await verify.identify(io, context.engine.identity, context.caller)
     except Base44Error as error:
@@ -235,7 +255,7 @@ def remember(context: Context, connector_id: str, user: AppUser, found: Connecti
         connections.keep(entry, found._record)
 
 
-async def connection(io: IO, context: Context, route: Route, connector: str, *, fresh: bool = False) -> Connection:
+def connection(io: IO, context: Context, route: Route, connector: str, *, fresh: bool = False) -> Steps[Connection]:
     """A connection: the one at hand, the one in the cache, or fetched.
 
     Args:
@@ -248,16 +268,20 @@ async def connection(io: IO, context: Context, route: Route, connector: str, *, 
     Raises:
         Base44Error: it failed; see `connections.fetch.fetch`.
     """
-    wanted, of_user = Wanted(route, connector), route == "app_user"
-    if of_user and not fresh:
-        found = context.at_hand(connector)
+    steps = _kept_or_fetched(io, context, Wanted(route, connector), fresh=fresh, at_hand=not fresh)
+    return observed(_METHODS[route], context.engine.settings, connector, steps)
+
+
+async def _kept_or_fetched(
+    io: IO, context: Context, wanted: Wanted, *, fresh: bool = False, at_hand: bool = False
+) -> Connection:
+    user = None
+    if wanted.route == "app_user":
+        found = context.at_hand(wanted.connector) if at_hand else None
         if found is not None:
+            telemetry.cached("at_hand")
             return found
-    return await _kept_or_fetched(io, context, wanted, fresh=fresh)
-
-
-async def _kept_or_fetched(io: IO, context: Context, wanted: Wanted, *, fresh: bool = False) -> Connection:
-    user = context.known_user() if wanted.route == "app_user" else None
+        user = context.known_user()
     kept = None if fresh else kept_connection(context, wanted, user)
     if kept is not None:
         return kept
@@ -269,26 +293,35 @@ async def _kept_or_fetched(io: IO, context: Context, wanted: Wanted, *, fresh: b
     return context.bind(outcome, wanted)
 
 
-async def latest(io: IO, context: Context, wanted: Wanted) -> ConnectionRecord:
+def latest(io: IO, context: Context, wanted: Wanted) -> Steps[ConnectionRecord]:
     """What the cache or the platform has now, whatever a guard has put at hand; for who learns of no 401.
 
     Raises:
         ConfigurationError: the client that it came from was closed.
         Base44Error: it failed; see `connections.fetch.fetch`.
     """
+    steps = _latest(io, context, wanted)
+    return observed(_METHODS[wanted.route], context.engine.settings, wanted.connector, steps)
+
+
+async def _latest(io: IO, context: Context, wanted: Wanted) -> ConnectionRecord:
     _check_open(context)
     if wanted.route == "app_user" and context.engine.settings.verification != "none":
         await identify(io, context)  # the cache is for users who are known, and this can be long after their request
     return (await _kept_or_fetched(io, context, wanted))._record
 
 
-async def renewed(io: IO, context: Context, wanted: Wanted, used: ConnectionRecord) -> ConnectionRecord:
+def renewed(io: IO, context: Context, wanted: Wanted, used: ConnectionRecord) -> Steps[ConnectionRecord]:
     """A newer record than one whose token the provider refused.
 
     Raises:
         ConfigurationError: the client that it came from was closed.
         Base44Error: see `connections.fetch.renew`.
     """
+    return observed("renew", context.engine.settings, wanted.connector, _renewed(io, context, wanted, used))
+
+
+async def _renewed(io: IO, context: Context, wanted: Wanted, used: ConnectionRecord) -> ConnectionRecord:
     _check_open(context)
     outcome = await renew(io, context.engine.connections, context.caller, wanted, used, limiter=_limiter(context))
     if isinstance(outcome, Base44Error):

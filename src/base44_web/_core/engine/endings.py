@@ -13,20 +13,23 @@ from ..platform import wire
 from ..platform.io import IO
 from ..platform.wire import Call
 from ..secret import Secret
+from ..telemetry import observed
 from ..values import AppUser
-from .context import Context, call, identify
+from .context import Context, Steps, call, identify
 
 T = TypeVar("T")
 
 
-async def connect(io: IO, context: Context, connector_id: str) -> Secret:
+def connect(io: IO, context: Context, connector_id: str) -> Steps[Secret]:
     """Begin to connect the app user: the URL to send them to. Nothing older is used from now on."""
-    return await _ending(io, context, wire.connect_app_user, connector_id, connecting=True)
+    steps = _ending(io, context, wire.connect_app_user, connector_id, connecting=True)
+    return observed("connect_app_user", context.engine.settings, connector_id, steps)
 
 
-async def disconnect(io: IO, context: Context, connector_id: str) -> None:
+def disconnect(io: IO, context: Context, connector_id: str) -> Steps[None]:
     """Disconnect the app user."""
-    await _ending(io, context, wire.disconnect_app_user, connector_id)
+    steps = _ending(io, context, wire.disconnect_app_user, connector_id)
+    return observed("disconnect_app_user", context.engine.settings, connector_id, steps)
 
 
 async def _ending(
@@ -52,8 +55,12 @@ async def _ending(
         await end(io, connections, entry, connecting=connecting)
 
 
-async def forget(io: IO, context: Context, user: AppUser | str | None) -> None:
+def forget(io: IO, context: Context, user: AppUser | str | None) -> Steps[None]:
     """Forget what is remembered of a user, by default of the request's own."""
+    return observed("forget", context.engine.settings, None, _forget(io, context, user))
+
+
+async def _forget(io: IO, context: Context, user: AppUser | str | None) -> None:
     identity = context.engine.identity
     if user is None:
         if context.caller.token is None:

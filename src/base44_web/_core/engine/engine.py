@@ -7,6 +7,7 @@ import os
 import weakref
 from typing import TYPE_CHECKING, final
 
+from .. import telemetry
 from ..config import Settings
 from ..connections.fetch import Connections
 from ..connections.memory import ConnectionCounts
@@ -50,6 +51,7 @@ class Engine(Opaque):
     def __init__(
         self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
     ) -> None:
+        telemetry.look()
         self.settings = settings
         self.platform = Platform(
             settings, transport_factory(transport, http_client=settings.http_client, ca_file=settings.ca_file)
@@ -65,6 +67,7 @@ class Engine(Opaque):
                 "development (BASE44_DEVELOPMENT) is on: not for production. AppUser.id is the record's ID with "
                 'verification="platform", and the claim id_claim (%s) with "keys".',
                 settings.id_claim,
+                extra={"base44_event": "development_on"},
             )
         _engines.add(self)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from ...errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
+from .. import telemetry
 from ..connections.fetch import Wanted
-from ..engine.context import Context, connection, identify, kept_connection, remember
+from ..engine.context import Context, Steps, connection, identify, kept_connection, remember
 from ..platform import wire
 from ..platform.io import IO
+from ..replies.situations import situation_of
 from ..values import AppUser, Connection
 
+_ADMITTED: Final = "admitted"
 Step: TypeAlias = Callable[[], Awaitable[AppUser | Connection]]
 
 
@@ -22,17 +25,38 @@ def at_once(context: Context, connectors: tuple[str, ...], *, fresh: bool = Fals
     Raises:
         Base44Error: the request is malformed, or a connector is not configured.
     """
-    user = None if fresh else context.engine.identity.known.get(context.caller)
-    if not isinstance(user, AppUser):
-        return None
-    settings = context.engine.settings
-    for connector in connectors:
-        if not _is_at_hand(context, settings.guarded_id(connector), user):
+    try:
+        user = None if fresh else context.engine.identity.known.get(context.caller)
+        if not isinstance(user, AppUser):
             return None
+        settings = context.engine.settings
+        for connector in connectors:
+            if not _is_at_hand(context, settings.guarded_id(connector), user):
+                return None
+    except Base44Error as error:
+        telemetry.decided(situation_of(error).slug)
+        raise
+    telemetry.decided(_ADMITTED)
     return user
 
 
-async def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, fresh: bool = False) -> AppUser:
+def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, fresh: bool = False) -> Steps[AppUser]:
+    """A guard's decision, where `at_once` has none. As `check`."""
+    steps = check(io, context, connectors, fresh=fresh)
+    return _told(steps) if telemetry.is_on() else steps
+
+
+async def _told(steps: Steps[AppUser]) -> AppUser:
+    try:
+        user = await steps
+    except Base44Error as error:
+        telemetry.decided(situation_of(error).slug)
+        raise
+    telemetry.decided(_ADMITTED)
+    return user
+
+
+async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, fresh: bool = False) -> AppUser:
     """Verify the app user and fetch their connections, at the same time; both stay at hand for this request.
 
     Args:

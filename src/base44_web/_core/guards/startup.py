@@ -113,6 +113,7 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
                 "functools.wraps stands between the guard and the route, the guard is left out. Put it right below the "
                 "route.",
                 getattr(view, "__name__", view),
+                extra={"base44_event": "view_without_guard"},
             )
         if settings is not None:
             for each in parts_of(view, frameworks):

@@ -94,6 +94,7 @@ async def _decide(io: IO, identity: Identity, caller: Caller, end: float) -> App
                 "The platform knows no such user in the app %r (404 of User/me): if nobody can sign in, check app_id "
                 "(BASE44_APP_ID) and server_url.",
                 caller.app_id,
+                extra={"base44_event": "user_unknown", "base44_error": type(outcome).__name__},
             )
         return outcome
     # Whose key is there waits for no fetch of somebody else's.
@@ -112,7 +113,11 @@ async def _fetch_keys(io: IO, identity: Identity, keys: Keys, end: float) -> Non
             # A deadline of its own: whoever began it may have little time left, and others wait for it too.
             document = await perform(io, platform, wire.get_keys(keys.url), limiter=platform.unverified)
             if isinstance(document, Base44Error):
-                logger.warning("The JWKS could not be fetched, the old keys stay: %s", document)
+                logger.warning(
+                    "The JWKS could not be fetched, the old keys stay: %s",
+                    document,
+                    extra={"base44_event": "jwks_not_fetched", "base44_error": type(document).__name__},
+                )
                 keys.failed = True
             elif keys.take(document):
                 identity.known.clear()

@@ -160,6 +160,7 @@ class RedisReplays:
                 "The replay_store's Redis evicts keys (maxmemory-policy %s): signed requests could be taken twice. "
                 "Give it one with noeviction.",
                 policy,
+                extra={"base44_event": "replay_store_evicts"},
             )
 
     def add(self, name: str, *, signed: float) -> Verdict:

@@ -65,7 +65,11 @@ class Seal(Opaque):
         value = Secret(self._fernet.encrypt(content).decode())
         del content
         if len(value.reveal()) > _MOST_BYTES:
-            logger.warning("A token of %d bytes is too long for the session's cookie.", len(token.secret.reveal()))
+            logger.warning(
+                "A token of %d bytes is too long for the session's cookie.",
+                len(token.secret.reveal()),
+                extra={"base44_event": "session_token_too_long"},
+            )
             raise BadRequestError("The token is too long for a cookie.", code="token_too_long", about_visitor=True)
         return f"{COOKIE}={value.reveal()}; Max-Age={seconds}; {_ATTRIBUTES}"
 

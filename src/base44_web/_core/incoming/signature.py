@@ -131,7 +131,11 @@ class SignatureCheck(Opaque):
         try:
             verdict = self._store.add(sha256(name.encode()).hexdigest(), signed=seconds)
         except Exception as error:  # noqa: BLE001 - whatever the store's library raises: nobody is let in
-            logger.error("The replay_store fails, no signed request is let in: %s", describe(error))  # noqa: TRY400
+            logger.error(  # noqa: TRY400 - its text can hold a password
+                "The replay_store fails, no signed request is let in: %s",
+                describe(error),
+                extra={"base44_event": "replay_store_failing", "base44_error": describe(error)},
+            )
             verdict = None
         if verdict is None:
             raise ServerError("The replay_store fails.", status=503, code="replay_store", retry_after=5)
@@ -165,7 +169,7 @@ class SignatureCheck(Opaque):
 
 
 def _refused(reason: str, *, retry_after: float | None = None) -> BadRequestError:
-    logger.warning("A relayed request is refused: %s", reason)
+    logger.warning("A relayed request is refused: %s", reason, extra={"base44_event": "relayed_request_refused"})
     # No 401: the visitor's token is not what is wrong, and a page would sign them out.
     return BadRequestError(
         "The signature is refused.", code="bad_signature", about_visitor=True, retry_after=retry_after

@@ -144,7 +144,8 @@ def _warn_of_blocking() -> None:
         _warned[0] = time.monotonic()
         logger.warning(
             "A blocking call to the platform is made on an event loop's thread, which stands still meanwhile: in async "
-            "code use the awaiting client, request.base44.aio (or AsyncBase44)."
+            "code use the awaiting client, request.base44.aio (or AsyncBase44).",
+            extra={"base44_event": "blocking_on_event_loop"},
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from typing import Any, Final, TypeVar, final
 
 from ...errors import Base44Error, RequestTimeoutError
+from .. import telemetry
 from ..clock import Clock
 from ..config import Settings
 from ..secret import Opaque
@@ -68,11 +69,7 @@ async def perform(
     end = platform.clock.monotonic() + settings.timeout if end is None else end
     attempt = 0
     while True:
-        outcome: T | Base44Error
-        try:
-            outcome = call.read(await _send(io, platform, call, limiter or platform.limiter, end))
-        except Base44Error as error:
-            outcome = error
+        outcome = await _try(io, platform, call, limiter or platform.limiter, end, attempt)
         if not isinstance(outcome, Base44Error):
             return outcome
         left = end - platform.clock.monotonic()
@@ -81,6 +78,21 @@ async def perform(
             return outcome
         await io.sleep(pause)
         attempt += 1
+
+
+async def _try(
+    io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float, attempt: int
+) -> T | Base44Error:
+    with telemetry.attempt(call.request, attempt) as observed:
+        status: int | None = None
+        outcome: T | Base44Error
+        try:
+            answer = await _send(io, platform, call, limiter, end)
+            status, outcome = answer.status, call.read(answer)
+        except Base44Error as error:
+            outcome = error
+        observed.answered(status, type(outcome).__name__ if isinstance(outcome, Base44Error) else None)
+        return outcome
 
 
 async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float) -> PlatformResponse:

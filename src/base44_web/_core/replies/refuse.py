@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import cast
 from urllib.parse import quote
 
-from ...errors import Base44Error, ConfigurationError, MiddlewareMissingError, NotConnectedError
+from ...errors import Base44Error, ConfigurationError, MiddlewareMissingError
 from ..incoming.session import clear_cookie
 from .assets import VERSION
 from .reply import Page, Reply, page_reply, private_headers, problem
@@ -60,27 +60,43 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
     if error.about_visitor:
         # A session that cannot be opened would hide every other token for as long as the browser keeps it.
         ended = {"Set-Cookie": clear_cookie()} if error.code == "session_ended" else None
-        logger.info("A request is refused, %s: %s", situation.slug, error)
+        logger.info(
+            "A request is refused, %s: %s",
+            situation.slug,
+            error,
+            extra={"base44_event": "refused", "base44_situation": situation.slug},
+        )
         return tell(situation, visit, ended)
     if not guarded:
         return None
     if isinstance(error, ConfigurationError):
-        logger.error("A guard cannot let anybody pass: %s", error)
+        logger.error(
+            "A guard cannot let anybody pass: %s",
+            error,
+            extra={"base44_event": "guard_unusable", "base44_error": type(error).__name__},
+        )
         return tell(situation, visit)
     if _SELDOM.may_say():
-        logger.warning("A guard could not ask the platform (%d times since this was said): %s", _SELDOM.taken(), error)
+        times = _SELDOM.taken()
+        logger.warning(
+            "A guard could not ask the platform (%d times since this was said): %s",
+            times,
+            error,
+            extra={"base44_event": "platform_failing", "base44_error": type(error).__name__, "base44_times": times},
+        )
     return tell(situation, visit, {"Retry-After": str(_retry_after(error))})
 
 
 def described(error: Base44Error, visit: Visit) -> tuple[Situation, dict[str, str]]:
     """What an error means for this visitor, and what a script has beside that to go on with."""
-    if not isinstance(error, NotConnectedError) or not error.about_visitor or error.connector is None:
-        return situation_of(error), {}
+    situation = situation_of(error)
+    if situation is not NOT_CONNECTED or error.connector is None:
+        return situation, {}
     connector = visit.settings.connector_name(error.connector)
     connect = visit.links.path("connect", connector) if connector else None
     status = visit.links.path("status", connector) if connector else None
     more = {"connector": connector or error.connector, "connect_url": connect, "status_url": status}
-    return NOT_CONNECTED, {key: value for key, value in more.items() if value is not None}
+    return situation, {key: value for key, value in more.items() if value is not None}
 
 
 def about_visitor(error: BaseException, whose: bytes | None) -> Base44Error | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...errors import BadRequestError, Base44Error, ConfigurationError, PermissionDeniedError
+from ...errors import BadRequestError, Base44Error, ConfigurationError, NotConnectedError, PermissionDeniedError
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +74,11 @@ _BY_CODE: Final = {
 
 
 def situation_of(error: Base44Error) -> Situation:
-    """What an error means for the visitor; a missing connection is told apart, for it has an address to go to."""
+    """What an error means for the visitor."""
     if not error.about_visitor:
         return NO_SERVICE_ROLE if isinstance(error, ConfigurationError) else PLATFORM
+    if isinstance(error, NotConnectedError) and error.connector is not None:
+        return NOT_CONNECTED
     known = _BY_CODE.get(error.code or "")
     if known is not None:
         return known

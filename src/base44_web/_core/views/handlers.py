@@ -11,7 +11,7 @@ from ..connections.statuses import status_key
 from ..engine.context import Context
 from ..engine.endings import connect, disconnect
 from ..fields import is_bearer_token
-from ..guards.admit import admit
+from ..guards.admit import check
 from ..incoming.bearer import MAX_TOKEN_LENGTH
 from ..incoming.cookies import require_same_origin
 from ..incoming.read import caller_with
@@ -57,9 +57,9 @@ async def answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
 async def _look(io: IO, context: Context, asked: ViewRequest) -> tuple[AppUser, bool]:
     """Who is asking, and whether they are connected: the token route's 404 is the only "no"."""
     try:
-        return await admit(io, context, (asked.connector,), fresh=True), True
+        return await check(io, context, (asked.connector,), fresh=True), True
     except NotConnectedError:
-        return await admit(io, context), False
+        return await check(io, context), False
 
 
 async def _connect_page(io: IO, context: Context, asked: ViewRequest) -> Reply:
@@ -74,7 +74,7 @@ async def _connect_page(io: IO, context: Context, asked: ViewRequest) -> Reply:
 
 
 async def _connect(io: IO, context: Context, asked: ViewRequest) -> Reply:
-    user = await admit(io, context)
+    user = await check(io, context)
     if not asked.is_of(user):
         return other_user(asked)
     # A script's own token, in a header that no other site can send: only then a script gets to see the URL.
@@ -88,12 +88,17 @@ async def _connect(io: IO, context: Context, asked: ViewRequest) -> Reply:
         problem = error.message
     else:
         return json_reply(200, {"redirect_url": url.reveal()}) if script else to_provider(url)
-    logger.error("The platform does not know the connector %r (app_user_connectors): %r", asked.connector, problem)
+    logger.error(
+        "The platform does not know the connector %r (app_user_connectors): %r",
+        asked.connector,
+        problem,
+        extra={"base44_event": "connector_not_set_up", "base44_connector": asked.connector},
+    )
     return tell(NOT_SET_UP, asked.visit)
 
 
 async def _status(io: IO, context: Context, asked: ViewRequest) -> Reply:
-    user = await admit(io, context)
+    user = await check(io, context)
     if not asked.is_of(user):
         return other_user(asked)
     key = status_key(context.caller, user, asked.connector)
@@ -120,7 +125,7 @@ async def _status(io: IO, context: Context, asked: ViewRequest) -> Reply:
 
 
 async def _disconnect(io: IO, context: Context, asked: ViewRequest) -> Reply:
-    user = await admit(io, context)
+    user = await check(io, context)
     if not asked.is_of(user):
         return other_user(asked)
     found = True
@@ -133,7 +138,11 @@ async def _disconnect(io: IO, context: Context, asked: ViewRequest) -> Reply:
         context.engine.statuses.end(status_key(context.caller, user, asked.connector))
     # Nothing was connected; or the platform means something else by its 404. Only the token route tells.
     if not found and (await _look(io, context, asked))[1]:
-        logger.error("The platform did not disconnect %r: it says 404, and gives its token.", asked.connector)
+        logger.error(
+            "The platform did not disconnect %r: it says 404, and gives its token.",
+            asked.connector,
+            extra={"base44_event": "still_connected", "base44_connector": asked.connector},
+        )
         return tell(STILL_CONNECTED, asked.visit, {"Retry-After": "5"})
     if asked.visit.navigation:
         page, after = asked.visit.links.path("connect", asked.connector) or asked.visit.home, asked.next()
@@ -148,7 +157,7 @@ async def _session(io: IO, context: Context, asked: ViewRequest) -> Reply:
         return tell(NO_TOKEN_IN_BODY, asked.visit)
     token = Token(tokens[0])
     caller = caller_with(context.incoming, context.engine.settings, token)
-    await admit(io, context.for_caller(caller))
+    await check(io, context.for_caller(caller))
     assert context.engine.seal is not None
     cookie = context.engine.seal.set_cookie(token, caller.app_id)
     if asked.visit.navigation:

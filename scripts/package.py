@@ -53,6 +53,7 @@ EXTRAS = {
         "with tempfile.NamedTemporaryFile('w', suffix='.json') as file:\n"
         "    file.write('{a: 1}')\n    file.flush()\n    read_json5(pathlib.Path(file.name))"
     ),
+    "opentelemetry": "import base44_web._core.otel",
     "testing": (
         "from base44_web.testing import Emulator\n"
         "with Emulator.demo() as emulator, emulator.serve():\n"

@@ -46,7 +46,7 @@ def check_table(name: str, subtests: pytest.Subtests, caplog: pytest.LogCaptureF
     for row in ROWS:
         with subtests.test(row.__name__), fresh(name, **django_settings) as found:
             caplog.clear()
-            given = {**found, "subtests": subtests, "caplog": caplog}
+            given = {**found, "driver_name": name, "subtests": subtests, "caplog": caplog}
             asked: Callable[..., None] = row
             asked(**{argument: given[argument] for argument in inspect.signature(asked).parameters})
 

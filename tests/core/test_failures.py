@@ -31,6 +31,7 @@ from base44_web._core.transport.httpx_clients import transport_factory
 from base44_web.testing import Emulator, Fault
 from tests.drivers import HTTP_LIBRARY, changed
 from tests.faults import CANARY, FAULTS
+from tests.serving import PATIENCE
 
 TIMEOUT = 0.8
 
@@ -182,23 +183,27 @@ def test_a_clients_own_defaults_are_not_sent(emulator: Emulator, platform: str) 
 @pytest.mark.parametrize("library", ["httpx2", "httpx", "aiohttp"])
 def test_a_cancelled_call_shows_no_part_of_the_answer(emulator: Emulator, platform: str, library: Any) -> None:
     pytest.importorskip(library)
-    body = b'{"access_token": "%s"}' % CANARY.encode() + b" " * 4000
-    emulator.fault(Fault(status=200, body=body, drip=0.001, headers={"X-Leak": CANARY, "Location": f"/{CANARY}"}))
-    settings = Settings(app_id=emulator.app_id, server_url=platform, service_token="t")
+    body = b'{"access_token": "%s"}' % CANARY.encode() + b" " * 100_000
+    fault = Fault(status=200, body=body, drip=0.001, headers={"X-Leak": CANARY, "Location": f"/{CANARY}"})
+    settings = Settings(app_id=emulator.app_id, server_url=platform, service_token="t", timeout=600)
     transport = transport_factory(None, http_client=library)
 
-    async def main() -> None:
-        async with AsyncBase44(settings=settings, transport=transport) as base44, asyncio.timeout(1):
+    async def main(seconds: float) -> None:
+        async with AsyncBase44(settings=settings, transport=transport) as base44, asyncio.timeout(seconds):
             await base44.as_service_role.connectors.get_connection("slack")
 
-    with pytest.raises(TimeoutError) as caught:
-        asyncio.run(main())
     shown: list[str] = []
-    error: BaseException | None = caught.value
-    while error is not None:
-        frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
-        shown += [str(frame.locals) for frame in frames if "base44_web" in frame.filename]
-        error = error.__context__
+    for seconds in (1, 8, PATIENCE):  # a busy machine may not have had the head of the answer by then
+        emulator.fault(fault, times=1)
+        with pytest.raises(TimeoutError) as caught:
+            asyncio.run(main(seconds))
+        error: BaseException | None = caught.value
+        while error is not None:
+            frames = traceback.TracebackException.from_exception(error, capture_locals=True).stack
+            shown += [str(frame.locals) for frame in frames if "base44_web" in frame.filename]
+            error = error.__context__
+        if any("'answer'" in frame for frame in shown):
+            break
     assert any("'answer'" in frame for frame in shown)
     assert not [frame for frame in shown if CANARY in frame]
 

@@ -17,6 +17,7 @@ from .._core.checks.finding import Finding, as_json, as_text, exit_status, witho
 from .._core.checks.online import check_online
 from .._core.checks.survey import Survey, check, survey_environment
 from .._core.config import Settings
+from .._core.guards.written import needs_arguments
 from ..errors import ConfigurationError
 from . import types
 from .canary import look
@@ -113,10 +114,7 @@ def _attribute(module: Any, path: str) -> Any:
 
 def _made(app: Any) -> Any:
     """An app; what is a function that needs no arguments makes one."""
-    if not inspect.isfunction(app):
-        return app
-    needed = (each for each in inspect.signature(app).parameters.values() if each.default is each.empty)
-    return app if any(each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD) for each in needed) else app()
+    return app() if inspect.isfunction(app) and not needs_arguments(app) else app
 
 
 def _layers(app: Any) -> Iterator[Any]:

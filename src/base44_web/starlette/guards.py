@@ -21,6 +21,7 @@ from .._asgi.replies import deliver, mark_private, refusal
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
 from .._core.guards.startup import CONNECTORS, Needs, check_dependency, check_function, is_awaiting, left_out, mark
+from .._core.guards.written import annotations_of, parameters_of
 from .._core.names import AppUserConnector
 from .._core.replies.reply import Reply
 from ..errors import Base44Error, ConfigurationError
@@ -81,7 +82,7 @@ def _is_asgi_app(view: Any) -> bool:
     if isinstance(view, type) or inspect.isroutine(view):
         return False
     try:
-        return list(inspect.signature(view).parameters)[:3] == ["scope", "receive", "send"]
+        return parameters_of(view)[:3] == ["scope", "receive", "send"]
     except (TypeError, ValueError):
         return False
 
@@ -105,7 +106,7 @@ class _GuardedApp:
 
 class _Starlette:
     def finder(self, view: Any) -> Callable[[Args, Kwargs], Any]:
-        names = list(inspect.signature(view).parameters)
+        names = parameters_of(view)
         name = next((name for name in ("request", "websocket") if name in names), None)
         if name is None:
             raise TypeError(
@@ -227,7 +228,7 @@ def _check_spelling(endpoint: Any) -> None:
         if inspect.isfunction(endpoint)
         else []
     )
-    for annotation in getattr(endpoint, "__annotations__", {}).values():
+    for annotation in annotations_of(endpoint).values():
         values += getattr(annotation, "__metadata__", ())
     for each in values:
         check_dependency(each)

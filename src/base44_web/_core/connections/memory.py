@@ -155,8 +155,8 @@ class ConnectionMemory(Opaque):
 
         With `connecting`, which account it is is being decided at the provider's: until then nothing of it is kept.
         """
-        now = self._clock.monotonic()
         with self._lock:
+            now = self._clock.monotonic()  # in here: of two who end it, the later moment stays
             gone = [
                 entry for entry in self._kept
                 if connector in (None, entry.connector) and user_id in (None, entry.user_id)

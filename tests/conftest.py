@@ -12,6 +12,7 @@ import pytest
 from base44_web import AppUser, Settings
 from base44_web._core.engine.engine import _engines
 from base44_web._core.platform import perform
+from base44_web._core.replies import refuse
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import Headers, bearer
 from tests.drivers import CORE, FRAMEWORKS, HTTP_LIBRARY, Driver, changed, environment
@@ -68,6 +69,7 @@ def clean_environment() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def engines_are_closed() -> Iterator[None]:
     """Here, and not by the collector: where that runs inside deeply nested JSON, no finalizer can."""
+    refuse._UNUSABLE = refuse._Seldom()  # each test reads its own log
     yield
     for engine in list(_engines):
         engine.close()

@@ -18,6 +18,7 @@ from base44_web import (
     Settings,
     SettingsResolver,
 )
+from base44_web.starlette import app_user_connected, app_user_required
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.adapters.common import HEADERS, NAVIGATE, ask, start_up
 from tests.checks import (
@@ -42,7 +43,6 @@ from base44_web.fastapi import (
     connect_router,
     get_base44,
 )
-from base44_web.starlette import app_user_required
 from tests.apps import fastapi as fastapi_app
 
 
@@ -474,22 +474,22 @@ def test_a_connection_whose_keys_are_known(emulator: Emulator, local: Settings) 
     assert client.get("/calendar").status_code == 401
 
 
+CONNECTED: Any = app_user_connected("calendar")
+
+
 def test_decorators_in_the_place_of_a_dependency(settings: Settings, subtests: pytest.Subtests) -> None:
     """They are Starlette's: as a parameter's default, or beside its type, FastAPI would take them for plain values."""
-    from base44_web.starlette import app_user_connected, app_user_required
 
-    connected: Any = app_user_connected("calendar")
-
-    def default(x: str = connected) -> str:
+    def default(x: str = CONNECTED) -> str:
         return "in"
 
     def plain_default(x: str = app_user_required) -> str:  # type: ignore[assignment]
         return "in"
 
-    def keyword(*, x: str = connected) -> str:
+    def keyword(*, x: str = CONNECTED) -> str:
         return "in"
 
-    def annotated(x: Annotated[object, connected] = None) -> str:
+    def annotated(x: Annotated[object, CONNECTED] = None) -> str:
         return "in"
 
     def plain_annotated(x: Annotated[str | None, app_user_required] = None) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_type_hints
 
 if sys.version_info >= (3, 14):
     from annotationlib import Format
@@ -41,5 +41,8 @@ def needs_arguments(function: Any) -> bool:
 
 
 def annotations_of(view: Any) -> dict[str, Any]:
-    """The annotations of a function, by parameter; a reference for what cannot be evaluated."""
-    return _get_annotations(view, **_ANNOTATIONS)
+    """The annotations of a function, by parameter, those that are texts evaluated; as they are where they cannot be."""
+    try:
+        return get_type_hints(view, include_extras=True)
+    except Exception:  # noqa: BLE001 - of a name that only a type checker has, or of whatever a text says
+        return _get_annotations(view, **_ANNOTATIONS)

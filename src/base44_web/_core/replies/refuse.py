@@ -32,14 +32,15 @@ class _Seldom:
 
     def __init__(self) -> None:
         self._said = -math.inf
+        self._what = ""
         self._count = 0
 
-    def may_say(self) -> bool:
+    def may_say(self, what: str = "") -> bool:
         self._count += 1
         now = time.monotonic()
-        if now - self._said < 1:
+        if now - self._said < 1 and what == self._what:
             return False
-        self._said = now
+        self._said, self._what = now, what
         return True
 
     def taken(self) -> int:
@@ -67,7 +68,7 @@ def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: 
     if isinstance(error, ConfigurationError | ServiceRoleUnavailableError):
         if not guarded:
             return None
-        times = _UNUSABLE.taken() if _UNUSABLE.may_say() else 0
+        times = _UNUSABLE.taken() if _UNUSABLE.may_say(str(error)) else 0
         if times:
             logger.error(
                 "A guard cannot let anybody pass (%d times since this was said): %s",

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any
 
 import pytest
 
+# Our own plugin, where the package is on the path and not installed.
+INSTALLED = any(each.name == "base44" for each in entry_points(group="pytest11"))
+pytest_plugins = [] if INSTALLED else ["base44_web.pytest_plugin"]
 collect_ignore_glob = ["examples/*", ".tox/*", ".venv/*"]
 
 try:

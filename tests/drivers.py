@@ -63,8 +63,18 @@ def library() -> Any:
     return HttpxTransports(client=httpx.Client, async_client=httpx.AsyncClient)
 
 
-def make_app(driver: str, source: Settings | SettingsResolver, transport: Any = None, *, resolver: str = "") -> Any:
-    """A driver's app. A resolver comes with the path that Django finds it by."""
+def make_app(
+    driver: str,
+    source: Settings | SettingsResolver,
+    transport: Any = None,
+    *,
+    resolver: str = "",
+    on_refusal: Any = None,
+) -> Any:
+    """A driver's app. A resolver comes with the path that Django finds it by.
+
+    `on_refusal` gives a status, a JSON document and headers, which become the framework's response; or anything else.
+    """
     framework, *kind = driver.split("-")
     transport = transport or library()
     if isinstance(source, Settings) and not source.app_user_connectors:  # the guarded views name it
@@ -77,26 +87,27 @@ def make_app(driver: str, source: Settings | SettingsResolver, transport: Any = 
         case "starlette":
             from tests.apps import starlette
 
-            return starlette.make(kind[0], source, transport)
+            return starlette.make(kind[0], source, transport, on_refusal=on_refusal)
         case "fastapi":
             from tests.apps import fastapi
 
-            return fastapi.make(kind[0], source, transport)
+            return fastapi.make(kind[0], source, transport, on_refusal=on_refusal)
         case "flask":
             from tests.apps import flask
 
-            return flask.make(kind[0], source, transport)
+            return flask.make(kind[0], source, transport, on_refusal=on_refusal)
         case "quart":
             from tests.apps import quart
 
-            return quart.make(kind[0], source, transport)
+            return quart.make(kind[0], source, transport, on_refusal=on_refusal)
         case "litestar":
             from tests.apps import litestar
 
-            return litestar.make(kind[0], source, transport)
+            return litestar.make(kind[0], source, transport, on_refusal=on_refusal)
     from tests.apps import django
 
-    return django.make(kind[0], source if isinstance(source, Settings) else resolver, transport)
+    given = source if isinstance(source, Settings) else resolver
+    return django.make(kind[0], given, transport, on_refusal=on_refusal)
 
 
 def changed(settings: Settings, **fields: Any) -> Settings:
@@ -116,10 +127,16 @@ class Driver:
     """
 
     def __init__(
-        self, name: str, source: Settings | SettingsResolver, transport: Any = None, *, resolver: str = ""
+        self,
+        name: str,
+        source: Settings | SettingsResolver,
+        transport: Any = None,
+        *,
+        resolver: str = "",
+        on_refusal: Any = None,
     ) -> None:
         self.name = name
-        self.app = make_app(name, source, transport, resolver=resolver)
+        self.app = make_app(name, source, transport, resolver=resolver, on_refusal=on_refusal)
         self.path = f"/{name.rpartition('-')[2]}" if name.startswith("django") else ""
         self.headers_apart = not is_wsgi(name)
         self.raises = name.startswith(("core", "starlette", "fastapi"))

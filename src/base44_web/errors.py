@@ -1,4 +1,4 @@
-"""Every error that `base44_web` raises, under `Base44Error`.
+"""Every error that `base44_web` raises: `Base44Error` about a call, `ConfigurationError` about how the app is set up.
 
 The fields `status`, `code`, `message` and `data` are the reference client's (`@base44/sdk` 0.8.50,
 `utils/axios-client.js`); the classes sort them so that a view can catch what it can handle.
@@ -188,16 +188,29 @@ class InvalidResponseError(Base44Error):
     """The platform answered, but with nothing that can be used: not JSON, the wrong shape, too large, a redirect."""
 
 
-class ConfigurationError(Base44Error):
-    """A setting is missing or wrong; the message names it. A mistake of the operator, never of a visitor."""
+class ServiceRoleUnavailableError(Base44Error):
+    """`as_service_role` was used where there is no service token, or the platform refuses it."""
+
+
+class ConfigurationError(Exception):
+    """A setting is missing or wrong, or something is used where it cannot work; the message says what to change.
+
+    A mistake of who wrote or runs the app, and so no `Base44Error`: what an app shows its visitors where a call failed
+    would hide it.
+
+    Attributes:
+        message: what is wrong and what to do about it; never a credential.
+        code: which mistake, for some.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(_one_line(message))
+        self.message = message
+        self.code = code
 
 
 class MiddlewareMissingError(ConfigurationError, AttributeError):
     """`request.base44` was asked for where nothing provides it. An `AttributeError` too, so that `hasattr` is false."""
-
-
-class ServiceRoleUnavailableError(ConfigurationError):
-    """`as_service_role` was used where there is no service token, or the platform refuses it."""
 
 
 _BY_STATUS = {

@@ -12,6 +12,10 @@ async def channels(base44: Base44Client): ...
 
 from __future__ import annotations
 
+from ._core.installed import need
+
+need("fastapi")
+
 import logging
 from typing import Annotated, Any, Final, NoReturn, cast
 
@@ -149,6 +153,14 @@ class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
         """`Depends(AppUserRequired())`, as one is used to write it, is the same guard."""
         admission_of = cast(_Admission, self.dependency)
         return await admission_of(request, response)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
+        # `user: AppUserRequired()`: pydantic takes it for a type.
+        raise TypeError(
+            f"{cls.__name__} stands where a type belongs, and would guard nothing: write "
+            f"Annotated[…, {cls.__name__}({cls._example})], with its parentheses."
+        )
 
     def __deepcopy__(self, memo: object) -> NoReturn:
         # FastAPI copies a default that is a plain value: a guard in a list, as in `def view(dependencies=[…])`. The

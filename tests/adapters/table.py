@@ -14,6 +14,7 @@ from base44_web import Settings
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.apps import django as django_app
 from tests.conformance import test_guards as guards
+from tests.conformance import test_refusals as refusals
 from tests.drivers import Driver, changed
 
 django_app.configure()
@@ -33,6 +34,10 @@ ROWS = [
     guards.test_a_user_whom_the_platform_refuses_by_now,
     guards.test_a_service_token_that_is_refused_in_a_view,
     guards.test_each_refusal_is_logged_once_with_its_reason,
+    refusals.test_guards_and_errors_that_escape,
+    refusals.test_none_leaves_it_to_us,
+    refusals.test_a_hook_that_fails_leaves_it_to_us,
+    refusals.test_a_status_that_was_forgotten,
 ]
 
 
@@ -59,9 +64,12 @@ def fresh(name: str, **django_settings: Any) -> Iterator[dict[str, Any]]:
             token_sources=["header", "cookie"], connect_path="/base44", sign_in_url="/sign-in",
         )  # fmt: skip
 
-        def make(**fields: Any) -> Driver:
-            driver = Driver(name, changed(settings, **fields))
+        def with_hook(on_refusal: Any, **fields: Any) -> Driver:
+            driver = Driver(name, changed(settings, **fields), on_refusal=on_refusal)
             stack.callback(driver.close)
             return driver
 
-        yield {"driver": make(), "make": make, "emulator": emulator}
+        def make(**fields: Any) -> Driver:
+            return with_hook(None, **fields)
+
+        yield {"driver": make(), "driver_name": name, "make": make, "with_hook": with_hook, "emulator": emulator}

@@ -26,6 +26,7 @@ from base44_web import (
     AuthenticationError,
     Base44,
     ConfigurationError,
+    Refusal,
     Settings,
 )
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
@@ -58,6 +59,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist
+from django.template.response import SimpleTemplateResponse
 from django.test import AsyncRequestFactory, Client, RequestFactory, override_settings
 from django.urls import include, path, set_script_prefix
 from django.utils.decorators import method_decorator
@@ -328,6 +330,24 @@ def test_a_mistake_in_a_template_is_told(settings: Settings, tmp_path: Path) -> 
         with pytest.raises(TemplateDoesNotExist, match="nowhere"):
             driver.request("GET", "/me", NAVIGATION)
         driver.close()
+
+
+@pytest.mark.parametrize("name", ["django-wsgi-sync", "django-asgi-async"])
+def test_on_refusal_may_give_what_is_rendered_later(settings: Settings, tmp_path: Path, name: str) -> None:
+    """Whoever looks at it before Django would render it: the REST framework does. If it fails, ours is given."""
+    (tmp_path / "mine.html").write_text("Mine: {{ code }}")
+    backend = {"BACKEND": "django.template.backends.django.DjangoTemplates", "DIRS": [tmp_path]}
+    with override_settings(TEMPLATES=[backend]):
+        for template, expected in (("mine.html", "Mine: sign-in-required"), ("nowhere.html", "sign-in-required")):
+
+            def on_refusal(refusal: Refusal, template: str = template) -> Any:
+                return SimpleTemplateResponse(template, {"code": refusal.code}, status=refusal.status)
+
+            driver = Driver(name, settings, on_refusal=on_refusal)
+            answer = driver.request("GET", "/me", [])
+            driver.close()
+            assert answer.status_code == 401
+            assert expected in answer.text
 
 
 def test_where_the_views_are_not_mounted(settings: Settings, headers: dict[str, str]) -> None:

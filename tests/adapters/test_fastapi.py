@@ -28,6 +28,7 @@ from tests.drivers import changed
 
 pytest.importorskip("fastapi")
 from fastapi import APIRouter, Depends, FastAPI, Security
+from fastapi.testclient import TestClient
 from starlette import testclient
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -471,3 +472,35 @@ def test_a_connection_whose_keys_are_known(emulator: Emulator, local: Settings) 
     headers = {"Authorization": f"Bearer {emulator.sign_in(user)}"}
     assert client.get("/calendar?wanted=other", headers=headers).json() == {"is one": True, "wanted": "other"}
     assert client.get("/calendar").status_code == 401
+
+
+def test_decorators_in_the_place_of_a_dependency(settings: Settings, subtests: pytest.Subtests) -> None:
+    """They are Starlette's: as a parameter's default, or beside its type, FastAPI would take them for plain values."""
+    from base44_web.starlette import app_user_connected, app_user_required
+
+    connected: Any = app_user_connected("calendar")
+
+    def default(x: str = connected) -> str:
+        return "in"
+
+    def plain_default(x: str = app_user_required) -> str:  # type: ignore[assignment]
+        return "in"
+
+    def keyword(*, x: str = connected) -> str:
+        return "in"
+
+    def annotated(x: Annotated[object, connected] = None) -> str:
+        return "in"
+
+    def plain_annotated(x: Annotated[str | None, app_user_required] = None) -> str:
+        return "in"
+
+    for view in (default, plain_default, keyword, annotated, plain_annotated):
+        with subtests.test(view.__name__):
+            app = FastAPI()
+            app.add_middleware(Base44Middleware, settings=settings)
+            app.get("/", response_model=None)(view)
+            with pytest.raises(ConfigurationError, match="guards nothing"), TestClient(app):
+                pass
+            with pytest.raises(ConfigurationError, match="guards nothing"):
+                TestClient(app).get("/")

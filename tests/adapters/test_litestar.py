@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from base44_web import Base44Error, ConfigurationError, MiddlewareMissingError, Settings
+from base44_web import Base44Error, ConfigurationError, MiddlewareMissingError, Settings, SettingsResolver
 from base44_web._asgi.middleware import ASGIMiddleware
 from base44_web._core.engine.apps import Engines
 from base44_web.testing import CALENDAR_ID, Emulator
@@ -204,6 +204,17 @@ def test_errors_in_a_middleware_and_in_groups(settings: Settings, emulator: Emul
     groups = site(settings, [group, both])
     check_problem(ask(groups, "/group", {}), 401, "sign-in-required")
     assert ask(groups, "/both", {}).status_code == 500
+
+
+def test_a_connector_that_a_resolver_does_not_give(
+    settings: Settings, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only the request tells: nobody gets in, and the log says why."""
+    resolver = SettingsResolver(lambda arrival: changed(settings, app_user_connectors={"mail": "70a1"}))
+    app = Litestar([calendar], plugins=[Base44Plugin(resolver)], logging_config=None)
+    check_problem(ask(app, "/calendar", headers), 503, "service-role-unavailable")
+    assert "A guard cannot let anybody pass" in caplog.text
+    assert "BASE44_APP_USER_CONNECTORS" in caplog.text
 
 
 def test_without_the_plugin_it_says_so() -> None:

@@ -6,6 +6,7 @@ import json
 import pickle
 import subprocess
 import sys
+import types
 from typing import Any
 
 import pytest
@@ -23,6 +24,7 @@ from tests.adapters.table import check_table  # sets Django up: the framework lo
 pytest.importorskip("rest_framework")
 from django.core.checks import run_checks
 from django.http import JsonResponse
+from django.test import override_settings
 from django.urls import include, path
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import cache_page
@@ -427,6 +429,19 @@ def test_the_checks_at_the_start(settings: Settings, adas: Headers, subtests: py
                 assert client.get("/sets/mail/", headers=dict(adas)).status_code == 503
             elif not right:
                 assert client.get("/x", headers=dict(adas)).status_code == (200 if "within" in name else 503)
+
+
+def test_views_that_are_not_mounted_are_warned_of(
+    settings: Settings, adas: Headers, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = types.ModuleType("bare")
+    bare.urlpatterns = [path("x", view_of(CALENDAR))]  # type: ignore[attr-defined]
+    with project(settings, REST_FRAMEWORK=NOBODY) as client, override_settings(ROOT_URLCONF=bare):
+        ids = [message.id for message in run_checks() if str(message.id).startswith("base44")]
+        assert ids == ["base44_web.W006"]
+        for _ in range(2):
+            assert client.get("/x", headers=dict(adas)).status_code == 403
+    assert len([record for record in caplog.records if "are not mounted" in record.getMessage()]) == 1
 
 
 def test_what_is_written_wrongly_lets_nobody_in(settings: Settings, adas: Headers) -> None:

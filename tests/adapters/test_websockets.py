@@ -8,10 +8,11 @@ from typing import Any, Final
 
 import pytest
 
+from base44_web import Refusal, Settings
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.adapters.common import talk
 from tests.checks import signed_in
-from tests.drivers import FRAMEWORKS, Driver
+from tests.drivers import FRAMEWORKS, Driver, changed
 from tests.relayed import signed_fields
 
 SOCKETS: Final = [name for name in FRAMEWORKS if name in ("fastapi-async", "quart-async", "litestar-async")]
@@ -39,6 +40,25 @@ def test_who_is_let_in_and_how_others_are_denied(driver: Driver, emulator: Emula
         assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
     emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
     assert talk(driver.app, "/guarded-socket", adas)[0]["type"] == "websocket.accept"
+
+
+@pytest.mark.drivers(*SOCKETS)
+def test_a_denial_in_the_apps_own_format(driver_name: str, settings: Settings) -> None:
+    def own(refusal: Refusal) -> Any:
+        return refusal.status, {"error": refusal.code}, {"vary": "X-Own"}
+
+    driver = Driver(driver_name, changed(settings), on_refusal=own)
+    try:
+        for path in ("/guarded-socket", "/escaping-socket"):
+            denied = talk(driver.app, path)
+            assert (denied[0]["type"], denied[0]["status"]) == ("websocket.http.response.start", 401)
+            assert body(denied) == {"error": "sign-in-required"}
+            names = [name.lower() for name, _ in denied[0]["headers"]]
+            assert (names.count(b"vary"), names.count(b"www-authenticate")) == (1, 1)
+            (closed,) = talk(driver.app, path, extensions={})
+            assert (closed["type"], closed["code"]) == ("websocket.close", 1008)
+    finally:
+        driver.close()
 
 
 @pytest.mark.drivers(*SOCKETS)

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Base44Error, Connection
+from base44_web import (
+    ApiResponse,
+    AppUser,
+    AsyncBase44,
+    Base44,
+    Base44Error,
+    ConfigurationError,
+    Connection,
+    ConnectorID,
+)
 
 
 @dataclass(frozen=True)
@@ -22,8 +31,13 @@ class Outcome:
 
 def encode_call(module: str, method: str, args: Any, kwargs: Any) -> list[tuple[str, str]]:
     """The headers that name a call."""
-    call = {"module": module, "method": method, "args": args, "kwargs": kwargs}
+    plain = [{"id": each} if isinstance(each, ConnectorID) else each for each in args]
+    call = {"module": module, "method": method, "args": plain, "kwargs": kwargs}
     return [("x-call", json.dumps(call)), ("accept", "application/json")]
+
+
+def arguments(call: dict[str, Any]) -> list[Any]:
+    return [ConnectorID(each["id"]) if isinstance(each, dict) else each for each in call["args"]]
 
 
 def plain(value: Any) -> Any:
@@ -35,6 +49,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, AppUser):
         return {"id": value.id, "email": value.email}
     return value
+
+
+def hook(on_refusal: Any, respond: Callable[[int, Any, dict[str, str]], Any]) -> Any:
+    """An `on_refusal` of a framework, from one of none: of what it gives, a tuple is made a response."""
+    if on_refusal is None:
+        return None
+
+    def answer(refusal: Any) -> Any:
+        found = on_refusal(refusal)
+        return respond(*found) if isinstance(found, tuple) else found
+
+    return answer
 
 
 def failed(error: Exception) -> dict[str, Any]:
@@ -57,8 +83,8 @@ def run_sync(base44: Callable[[], Base44], call: dict[str, Any]) -> dict[str, An
             token = base44().token
             return {"result": None if token is None else token.reveal()}
         method = getattr(target(base44(), call), call["method"])
-        return {"result": plain(method(*call["args"], **call["kwargs"]))}
-    except (Base44Error, ValueError, TypeError) as error:
+        return {"result": plain(method(*arguments(call), **call["kwargs"]))}
+    except (Base44Error, ConfigurationError, ValueError, TypeError) as error:
         return failed(error)
 
 
@@ -68,18 +94,18 @@ async def run_async(base44: Callable[[], AsyncBase44], call: dict[str, Any]) -> 
             token = base44().token
             return {"result": None if token is None else token.reveal()}
         method = getattr(target(base44(), call), call["method"])
-        return {"result": plain(await method(*call["args"], **call["kwargs"]))}
-    except (Base44Error, ValueError, TypeError) as error:
+        return {"result": plain(await method(*arguments(call), **call["kwargs"]))}
+    except (Base44Error, ConfigurationError, ValueError, TypeError) as error:
         return failed(error)
 
 
 async def escape_async(base44: AsyncBase44, call: dict[str, Any]) -> None:
     """The call, with its errors let out of the view."""
-    await getattr(target(base44, call), call["method"])(*call["args"], **call["kwargs"])
+    await getattr(target(base44, call), call["method"])(*arguments(call), **call["kwargs"])
 
 
 def escape_sync(base44: Base44, call: dict[str, Any]) -> None:
-    getattr(target(base44, call), call["method"])(*call["args"], **call["kwargs"])
+    getattr(target(base44, call), call["method"])(*arguments(call), **call["kwargs"])
 
 
 async def guarded_async(base44: AsyncBase44) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx2
 
-from base44_web import AsyncBase44, Base44, Base44Error, Settings, SettingsResolver
+from base44_web import AsyncBase44, Base44, Base44Error, ConfigurationError, Settings, SettingsResolver
 from base44_web._core.engine.apps import Engines
 from base44_web._core.engine.context import Context
 from base44_web._core.guards.admit import admit
@@ -79,7 +79,7 @@ class CoreApp:
         if path in ("/guarded", "/me"):
             try:
                 await admit(self._io, context, ("calendar",) if path == "/guarded" else ())
-            except Base44Error as error:
+            except (Base44Error, ConfigurationError) as error:
                 reply = reply_to(error, visit, guarded=True)
                 assert reply is not None
                 return _response(reply, request)

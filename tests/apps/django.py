@@ -22,7 +22,7 @@ from django.views import View
 
 from base44_web import Settings
 from base44_web.django import Base44Middleware, HttpRequest, app_user_connected, app_user_required
-from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
+from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, hook, plain, run_async, run_sync
 
 
 def configure(cors_origin: str | None = None) -> None:
@@ -48,9 +48,14 @@ def configure(cors_origin: str | None = None) -> None:
 configure(os.environ.get("TEST_CORS_ORIGIN"))  # before what is below: it needs settings
 
 
-def make(server: str, settings: Settings | str, transport: Any = None) -> Any:
+def respond(status: int, document: Any, headers: dict[str, str]) -> JsonResponse:
+    return JsonResponse(document, status=status, headers=headers)
+
+
+def make(server: str, settings: Settings | str, transport: Any = None, *, on_refusal: Any = None) -> Any:
     """The app under `"wsgi"` or `"asgi"`; settings that are a `str` are the path of a resolver."""
     given = {"RESOLVER": settings} if isinstance(settings, str) else upper(settings)
+    given["ON_REFUSAL"] = hook(on_refusal, respond)
     Middleware.transport = transport
     try:
         with override_settings(BASE44=given):

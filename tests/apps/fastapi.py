@@ -16,16 +16,20 @@ from base44_web.fastapi import (
     connect_router,
     guard_responses,
 )
-from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
+from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, hook, plain, run_async, run_sync
 
 Calendar = Annotated[Connection, AppUserConnection("calendar")]
 User = Annotated[AppUser, AppUserRequired()]
 Call = Annotated[str, Header(alias="x-call")]
 
 
-def make(kind: str, settings: Any, transport: Any = None) -> FastAPI:
+def respond(status: int, document: Any, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(document, status, headers)
+
+
+def make(kind: str, settings: Any, transport: Any = None, *, on_refusal: Any = None) -> FastAPI:
     app = FastAPI()
-    app.add_middleware(Base44Middleware, settings=settings, transport=transport)
+    app.add_middleware(Base44Middleware, settings=settings, transport=transport, on_refusal=hook(on_refusal, respond))
     app.include_router(connect_router(), prefix="/base44")
 
     async def run(base44: Base44Client, call: Call) -> Any:

@@ -9,13 +9,19 @@ from flask import Flask
 
 from base44_web import Settings, SettingsResolver
 from base44_web.flask import Base44Extension, app_user_connected, app_user_required, request
-from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
+from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, hook, plain, run_async, run_sync
 
 
-def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any = None) -> Flask:
+def respond(status: int, document: Any, headers: dict[str, str]) -> Any:
+    return document, status, headers
+
+
+def make(
+    kind: str, settings: Settings | SettingsResolver | None, transport: Any = None, *, on_refusal: Any = None
+) -> Flask:
 
     app = Flask("driver")
-    Base44Extension(app, settings=settings, transport=transport)
+    Base44Extension(app, settings=settings, transport=transport, on_refusal=hook(on_refusal, respond))
 
     if kind == "async":
 

@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from litestar import Litestar, MediaType, post, route, websocket
+from litestar import Litestar, MediaType, Response, post, route, websocket
 
 from base44_web import Settings, SettingsResolver
 from base44_web.litestar import (
@@ -15,13 +15,24 @@ from base44_web.litestar import (
     app_user_required,
     connect_router,
 )
-from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
+from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, hook, plain, run_async, run_sync
 
 METHODS: Any = ["GET", "POST"]
 OK = {"status_code": 200, "media_type": MediaType.JSON}
 
 
-def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any = None, **options: Any) -> Litestar:
+def respond(status: int, document: Any, headers: dict[str, str]) -> Response[Any]:
+    return Response(document, status_code=status, headers=headers)
+
+
+def make(
+    kind: str,
+    settings: Settings | SettingsResolver | None,
+    transport: Any = None,
+    *,
+    on_refusal: Any = None,
+    **options: Any,
+) -> Litestar:
 
     if kind == "async":
 
@@ -84,7 +95,7 @@ def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any
     sockets = [socket, guarded_socket, escaping_socket, escaping_socket_late]
     return Litestar(
         [run, guarded, me, escape, idle, *sockets, connect_router("/base44")],
-        plugins=[Base44Plugin(settings, transport=transport)],
+        plugins=[Base44Plugin(settings, transport=transport, on_refusal=hook(on_refusal, respond))],
         logging_config=None,  # its own would take the root logger's handlers away, those of the tests, too
         **options,
     )

@@ -5,17 +5,23 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from quart import Quart
+from quart import Quart, Response
 
 from base44_web import Settings, SettingsResolver
 from base44_web.quart import Base44Extension, app_user_connected, app_user_required, request, websocket
-from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
+from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, hook, plain, run_async, run_sync
 
 
-def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any = None) -> Quart:
+def respond(status: int, document: Any, headers: dict[str, str]) -> Response:
+    return Response(json.dumps(document), status, headers, content_type="application/json")
+
+
+def make(
+    kind: str, settings: Settings | SettingsResolver | None, transport: Any = None, *, on_refusal: Any = None
+) -> Quart:
 
     app = Quart("driver")
-    Base44Extension(app, settings=settings, transport=transport)
+    Base44Extension(app, settings=settings, transport=transport, on_refusal=hook(on_refusal, respond))
     methods = ["GET", "POST"]
 
     if kind == "async":

@@ -12,10 +12,16 @@ from starlette.routing import Mount, Route
 
 from base44_web import Settings, SettingsResolver
 from base44_web.starlette import Base44Middleware, Request, app_user_connected, app_user_required, connect_routes
-from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, plain, run_async, run_sync
+from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_sync, hook, plain, run_async, run_sync
 
 
-def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any = None) -> Starlette:
+def respond(status: int, document: Any, headers: dict[str, str]) -> JSONResponse:
+    return JSONResponse(document, status, headers)
+
+
+def make(
+    kind: str, settings: Settings | SettingsResolver | None, transport: Any = None, *, on_refusal: Any = None
+) -> Starlette:
 
     async def run(request: Request) -> JSONResponse:
         return JSONResponse(await run_async(lambda: request.base44, json.loads(request.headers["x-call"])))
@@ -64,5 +70,7 @@ def make(kind: str, settings: Settings | SettingsResolver | None, transport: Any
             Route("/escape", escape, methods=["GET", "POST"]),
             Mount("/base44", routes=connect_routes()),
         ],
-        middleware=[Middleware(Base44Middleware, settings=settings, transport=transport)],
+        middleware=[
+            Middleware(Base44Middleware, settings=settings, transport=transport, on_refusal=hook(on_refusal, respond))
+        ],
     )

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from base44_web import Settings
-from base44_web._core.checks.configured import OF_OTHERS
 from base44_web._core.checks.finding import CHECKS
+from base44_web._core.variables import OF_OTHERS
 from base44_web.cli import main
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.canaries import CANARY, clean

@@ -100,7 +100,7 @@ def test_nothing_is_overwritten(project: Path, capsys: pytest.CaptureFixture[str
 
 
 REFUSED = {
-    "no project": ([".", "--origin", ORIGIN], "is in no Base44 project"),
+    "no project": ([".", "--origin", ORIGIN], "no base44/config.jsonc"),
     "http": (["{}", "--origin", "http://api.example.com"], "must be https"),
     "no origin": (["{}", "--origin", f"{ORIGIN}/api"], "must be an origin"),
     "none at all": (["{}"], "--origin"),

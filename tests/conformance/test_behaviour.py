@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from base44_web import ConnectorID
 from base44_web.testing import CALENDAR_ID, WORKSPACE_ID, Emulator, Fault
 from tests.checks import Headers, bearer
 from tests.drivers import Driver, rows
@@ -196,6 +197,25 @@ def steers_nowhere(driver: Driver, emulator: Emulator, identifier: str) -> None:
     assert emulator.requests == []
 
 
+def test_a_name_that_is_not_configured_never_becomes_an_id(
+    driver: Driver, emulator: Emulator, adas: Headers, subtests: pytest.Subtests
+) -> None:
+    """The guards' rule, in every call: else the user would be told "not connected", for ever."""
+    named = ("service", "get_current_app_user_connection"), *FOR_SOMEBODY, ("client", "connection")
+    for module, method in rows(driver.name, named):
+        with subtests.test(method):
+            emulator.requests.clear()
+            outcome = driver.call(module, method, "calender", headers=adas)
+            assert outcome.error == "ConfigurationError"
+            assert "BASE44_APP_USER_CONNECTORS" in outcome.fields["message"]
+            assert "Did you mean 'calendar'?" in outcome.fields["message"]
+            assert emulator.requests == []
+    for connector in ("calendar", CALENDAR_ID, ConnectorID(CALENDAR_ID)):
+        assert driver.call("service", "get_current_app_user_connection", connector, headers=adas).error == (
+            "NotConnectedError"
+        )
+
+
 ARGUMENTS: list[tuple[dict[str, object], str]] = [
     ({"path": ""}, "ValueError"), ({"path": 7}, "TypeError"), ({"path": "/", "method": "get"}, "ValueError"),
     ({"path": "/", "method": "TRACE"}, "ValueError"),
@@ -215,7 +235,7 @@ def test_platform_errors_are_typed(driver: Driver, emulator: Emulator, adas: Hea
     assert (metered.error, metered.fields["status"]) == ("MeteredConnectorError", 403)
     assert driver.call("service", "get_connection", "nothing").error == "NotConnectedError"
     assert driver.call("service", "call_api", "nothing", path="/").error == "NotFoundError"
-    assert driver.call("user", "connect_app_user", "nothing", headers=adas).error == "NotFoundError"
+    assert driver.call("user", "connect_app_user", ConnectorID("nothing"), headers=adas).error == "NotFoundError"
     emulator.add_metered("x", credits_left=0)
     broke = driver.call("service", "call_api", "x", path="/2/users/me")
     assert (broke.error, broke.fields["status"]) == ("CreditsExhaustedError", 402)

@@ -25,12 +25,12 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
     """The other calls' bodies: a wrong shape is never a result."""
     headers = {"Authorization": f"Bearer {emulator.sign_in(emulator.add_user('a@test.example'))}"}
     wrong = [
-        ("user", "connect_app_user", ["c"], {}, body)
+        ("user", "connect_app_user", ["calendar"], {}, body)
         for body in (b"{}", b'{"redirect_url": 7}', b'{"redirect_url": "http://a.example"}', b'{"redirect_url": ""}',
                      b'{"redirect_url": "https://a\\nb"}', b'{"redirect_url": "//a.example"}',
                      b'{"redirect_url": "https://user@a.example/"}', b'{"redirect_url": null}')
     ]  # fmt: skip
-    wrong += [("user", "disconnect_app_user", ["c"], {}, b"<html>"), ("client", "user", [], {}, b'{"id": ""}')]
+    wrong += [("user", "disconnect_app_user", ["calendar"], {}, b"<html>"), ("client", "user", [], {}, b'{"id": ""}')]
     wrong += [
         ("service", "call_api", ["x"], {"path": "/"}, body)
         for body in (b"{}", b'{"success": 1, "phase": "responded"}', b'{"success": true, "phase": "maybe"}',

@@ -20,6 +20,7 @@ from base44_web import (
     Base44,
     Base44Error,
     ConfigurationError,
+    ConnectorID,
     NotConnectedError,
     ServiceRoleUnavailableError,
     Settings,
@@ -424,12 +425,12 @@ def test_an_error_that_is_the_connectors_is_shared_by_all(
         emulator.requests.clear()
         gets = [client.as_service_role.connectors.get_current_app_user_connection for client in clients]
         get = gets[0]
-        outcomes = await asyncio.gather(*(get("other") for get in gets), return_exceptions=True)
+        outcomes = await asyncio.gather(*(get(ConnectorID("other")) for get in gets), return_exceptions=True)
         assert {type(each) for each in outcomes} == {NotConnectedError}
         assert len({id(each) for each in outcomes}) == 200  # each is raised where somebody waits
         assert len(emulator.requests) == 1
         with pytest.raises(NotConnectedError):  # and a 404 is never kept
-            await get("other")
+            await get(ConnectorID("other"))
         assert len(emulator.requests) == 2
 
     asyncio.run(main())

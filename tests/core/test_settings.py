@@ -229,3 +229,9 @@ def test_a_value_of_a_wrong_type_is_named_and_not_shown() -> None:
         with pytest.raises(ConfigurationError, match="given is a Vault") as caught:
             Settings(**{"app_id": "app", name: Vault()})
         assert "canary" not in str(caught.value)
+
+
+def test_several_secrets_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for given, count in {"a" * 32 + "," + "b" * 32: 2, "a" * 40 + ",b": 1, "a" * 40: 1}.items():
+        monkeypatch.setenv("BASE44_SECRET", given)
+        assert len(Settings(app_id="demo-app").secret) == count

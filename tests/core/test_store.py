@@ -428,6 +428,26 @@ def test_a_leader_that_is_cancelled(
     assert asked(emulator) == 1
 
 
+def test_a_leader_that_is_set_up_wrongly(server: Any, connected: AppUser, redis: str) -> None:
+    """Its error is its own, and nobody waits for it."""
+
+    class Closed:
+        def open(self) -> Any:
+            raise RuntimeError("it cannot be opened here")
+
+        open_async = open
+
+    wrong = server(connected, Closed(), known=False)
+    wrong._context.keep_user(connected)
+    with pytest.raises(ConfigurationError, match="No HTTP client can be made"):
+        wrong.as_service_role.connectors.get_current_app_user_connection("calendar")
+    from redis import Redis
+
+    with contextlib.closing(Redis.from_url(redis)) as client:
+        assert [key for key in client.keys("base44:*") if key.endswith(b":lock")] == []
+    assert server(connected).as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+
+
 def test_fresh_takes_the_lead(server: Any, emulator: Emulator, connected: AppUser) -> None:
     """What somebody asked for before is not waited for, nor kept in its place."""
     fresh_asks, old_is_through = threading.Event(), threading.Event()

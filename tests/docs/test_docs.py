@@ -147,7 +147,7 @@ def messages() -> Iterator[tuple[str | None, str, dict[str, ast.expr]]]:
             if not isinstance(function, ast.Attribute) or getattr(function.value, "id", "") != "logger":
                 continue
             assert isinstance(node, ast.Call)
-            level = function.attr.upper() if function.attr in LEVELS else None
+            level = function.attr.upper().replace("EXCEPTION", "ERROR") if function.attr in LEVELS else None
             text = node.args[0 if level else 1]
             extra = next((each.value for each in node.keywords if each.arg == "extra"), None)
             assert isinstance(extra, ast.Dict), f"{path}:{node.lineno} has no extra={{…}}"

@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from base44_web import Settings
+from base44_web import ConnectorID, Settings
 from base44_web.testing._faults import Answer, Recorded
 from base44_web.testing._server import Server
 from tests.apps.calls import Outcome
@@ -252,7 +252,9 @@ def run_ours(driver: Driver, case: Case, recorder: Recorder, url: str) -> tuple[
     recorder.requests.clear()
     kwargs = dict(case.args[1]) if case.method == "call_api" else {}
     module = {"user": "client", "connect_app_user": "user", "disconnect_app_user": "user"}.get(case.method, "service")
-    outcome = driver.perform(module, case.method, case.args[:1], kwargs, inbound(case, url))
+    # The driver's guards need a configured name, and then a plain string must be one.
+    args = [ConnectorID(each) for each in case.args[:1]] if "app_user" in case.method else case.args[:1]
+    outcome = driver.perform(module, case.method, args, kwargs, inbound(case, url))
     return outcome, list(recorder.requests)
 
 

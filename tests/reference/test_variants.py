@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from base44_web import ConnectorID
 from base44_web.testing._faults import Answer, Recorded
 from base44_web.testing._server import Server
 from tests.apps.calls import encode_call
@@ -44,7 +45,7 @@ from tests.serving import ROOT, free_port, started
 pytestmark = pytest.mark.xdist_group("reference")
 REFERENCE = Path(__file__).parent
 VARIANTS = [*AUTHORIZATION, *PLATFORM]
-CALLS = {"me": ("client", "user", []), "connect": ("user", "connect_app_user", ["x"]),
+CALLS = {"me": ("client", "user", []), "connect": ("user", "connect_app_user", [ConnectorID("x")]),
          "service": ("service", "get_connection", ["slack"])}  # fmt: skip
 # Headers in which two HTTP clients differ whatever they ask for.
 TRANSPORT = {"host", "connection", "user-agent", "accept-encoding", "content-length"}

@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -69,9 +69,9 @@ def free_port() -> int:
 @contextmanager
 def process(command: list[str], cwd: Path, log: Path, environment: dict[str, str] | None = None) -> Iterator[Any]:
     with log.open("wb") as output:
-        started = subprocess.Popen(
+        started = subprocess.Popen(  # in a session of its own: what it starts (Deno) ends with it
             command, cwd=cwd, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=output, text=True,
-            env=os.environ if environment is None else {**os.environ, **environment},
+            start_new_session=True, env=os.environ if environment is None else {**os.environ, **environment},
         )  # fmt: skip
     try:
         yield started
@@ -79,11 +79,12 @@ def process(command: list[str], cwd: Path, log: Path, environment: dict[str, str
         for pipe in (started.stdin, started.stdout):
             if pipe is not None:
                 pipe.close()
-        started.send_signal(signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.killpg(started.pid, signal.SIGTERM)
         try:
             started.wait(15)
         except subprocess.TimeoutExpired:
-            started.kill()
+            os.killpg(started.pid, signal.SIGKILL)
             raise
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import assert_type
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, assert_type
 
 import requests
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.credentials_async import AsyncTokenCredential
 from google.auth.credentials import Credentials
+from starlette.applications import Starlette
+from starlette.responses import JSONResponse
 
-from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Connection, Secret, Settings
+from base44_web import ApiResponse, AppUser, AsyncBase44, Base44, Connection, Refusal, Secret, Settings
 from base44_web.bridges import azure_credential, google_credentials, requests_auth
 from base44_web.django import HttpRequest
 from base44_web.django import get_base44 as django_base44
@@ -24,7 +26,7 @@ from base44_web.litestar import get_base44 as litestar_base44
 from base44_web.quart import current_base44 as quart_base44
 from base44_web.quart import request as quart_request
 from base44_web.quart import websocket as quart_websocket
-from base44_web.starlette import Request, WebSocket, get_base44
+from base44_web.starlette import Base44Middleware, Request, WebSocket, app_user_required, get_base44
 
 
 async def starlette(request: Request, websocket: WebSocket) -> None:
@@ -36,6 +38,7 @@ async def starlette(request: Request, websocket: WebSocket) -> None:
     assert_type(connection.access_token, str)
     assert_type(connection.connection_config, Mapping[str, str] | None)
     assert_type(await request.base44.user(), AppUser | None)
+    assert_type(request.base44.app_user.email, str | None)
     assert_type(request.base44.token, Secret | None)
     assert_type(await request.base44.connectors.connect_app_user("calendar"), str)
     assert_type(request.base44.sync, Base44)
@@ -44,6 +47,22 @@ async def starlette(request: Request, websocket: WebSocket) -> None:
 async def fastapi(base44: Base44Client, blocking: SyncBase44Client) -> None:
     assert_type(base44, AsyncBase44)
     assert_type(blocking, Base44)
+
+
+def own_format(refusal: Refusal) -> JSONResponse | None:
+    assert_type(refusal.code, str)
+    return None if refusal.navigation else JSONResponse({"error": refusal.title}, refusal.status)
+
+
+Base44Middleware(Starlette(), on_refusal=own_format)
+
+
+@app_user_required
+async def guarded(request: Request) -> JSONResponse:
+    return JSONResponse(request.base44.app_user.id)
+
+
+still_itself: Callable[[Request], Coroutine[Any, Any, JSONResponse]] = guarded
 
 
 def django(request: HttpRequest) -> None:

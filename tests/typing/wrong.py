@@ -5,7 +5,7 @@ from __future__ import annotations
 from base44_web import Settings
 from base44_web.django import HttpRequest
 from base44_web.flask import request as flask_request
-from base44_web.starlette import Request
+from base44_web.starlette import Request, app_user_required
 
 
 async def starlette(request: Request) -> None:
@@ -14,7 +14,12 @@ async def starlette(request: Request) -> None:
     connection.access_token = "x"  # wrong
     request.base44.connectors.connect("calendar")  # wrong
     await request.base44.connectors.connect_app_user()  # wrong
+    await request.base44.app_user()  # wrong
     print(length)
+
+
+@app_user_required()  # wrong
+async def guarded(request: Request) -> None: ...
 
 
 def django(request: HttpRequest) -> None:

@@ -7,7 +7,7 @@ from .._core.guards.admit import admit, at_once
 from .._core.guards.startup import Needs
 from .._core.replies.reply import Reply
 from .._core.values import AppUser
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .replies import refusal
 from .scope import Scope
 
@@ -17,5 +17,5 @@ async def admission(scope: Scope, context: Context, needs: Needs) -> AppUser | R
     try:
         user = at_once(context, needs.connectors, fresh=needs.fresh)
         return user or await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         return refusal(error, scope)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import anyio
 import anyio.to_thread
@@ -13,6 +13,7 @@ from .._core.config import Settings
 from .._core.engine.apps import Engines
 from .._core.incoming.bearer import SUBPROTOCOL_PREFIX
 from .._core.incoming.request import strip_scope
+from .._core.replies.refusal import Refusal
 from .._core.replies.refuse import early_reply
 from .._core.replies.reply import Page
 from ..errors import Base44Error, ConfigurationError
@@ -32,6 +33,8 @@ class ASGIMiddleware:
     """
 
     provides_base44 = True
+    response: ClassVar[type[Any]]
+    """This framework's response, which an app's `on_refusal` gives."""
     hides: ClassVar[tuple[type[Exception], ...]] = ()
     """What this framework raises in place of an error that comes after the answer began."""
 
@@ -79,6 +82,14 @@ class ASGIMiddleware:
         """A page by a template of the app's own, if it has one."""
         return None
 
+    def put_headers(self, own: Any, refusal: Refusal) -> None:
+        """Give the app's own answer to a refusal the headers that it has to have (`kept_headers`)."""
+        raise NotImplementedError
+
+    async def send_own(self, own: Any, scope: Scope, send: Send) -> None:
+        """Send the app's own answer to a refusal, as to a request."""
+        raise NotImplementedError
+
     # --- what is the same in all
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -108,8 +119,6 @@ class ASGIMiddleware:
             if check is not None and not check.trusts(state.checked_by):
                 receive = await check_signature(check, state, scope, receive, path=self.full_path(scope))
         except Base44Error as error:
-            if isinstance(error, ConfigurationError):
-                raise
             await deliver(early_reply(error), scope, send)
             return
         protocol = _take_subprotocol(engine.settings, scope) if kind == "websocket" else None
@@ -117,7 +126,7 @@ class ASGIMiddleware:
         try:
             await self.app(scope, receive, sending)
         except self.hides as error:
-            if state.started and isinstance(error.__cause__, Base44Error):
+            if state.started and isinstance(error.__cause__, Base44Error | ConfigurationError):
                 raise error.__cause__ from None  # of a background task or a stream
             raise
         except (Base44Error, BaseExceptionGroup) as error:

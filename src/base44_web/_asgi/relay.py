@@ -48,6 +48,11 @@ async def read_body(receive: Receive, most: int) -> bytes | None:
     return bytes(body)
 
 
+async def never() -> Message:
+    """What comes of a request whose answer does not depend on it: nothing any more."""
+    return await asyncio.Future[Message]()
+
+
 def _mount(scope: Scope, path: str) -> str:
     """What a server or a proxy has taken away of the path, and what apps are mounted at."""
     root = str(scope.get("root_path", "")).rstrip("/")

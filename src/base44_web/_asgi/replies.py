@@ -7,11 +7,12 @@ from typing import Any, Final
 
 from .._core.config import Settings
 from .._core.replies.html import render
+from .._core.replies.refusal import own_answer
 from .._core.replies.refuse import about_visitor, reply_to
 from .._core.replies.reply import Reply, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error
-from .scope import KEY, Scope, ScopeState, Send, root_of, state_of
+from ..errors import Base44Error, ConfigurationError
+from .scope import KEY, Message, Scope, ScopeState, Send, root_of, state_of
 
 
 class Refused(Exception):
@@ -43,7 +44,7 @@ class _Links:
         return mounted_path(self.settings, view, connector) if found is None else found
 
 
-def refusal(error: Base44Error, scope: Scope) -> Reply:
+def refusal(error: Base44Error | ConfigurationError, scope: Scope) -> Reply:
     """The answer to who may not pass a guard."""
     reply = reply_to(error, visit_of(scope), guarded=True)
     assert reply is not None
@@ -57,6 +58,17 @@ def escaped_reply(error: BaseException, scope: Scope) -> Reply | None:
         return None  # raised where nobody's request is ours
     found = about_visitor(error, state.context(scope).whose)
     return None if found is None else reply_to(found, visit_of(scope), guarded=False)
+
+
+def own_response(reply: Reply, scope: Scope) -> Any | None:
+    """The framework's response that the app's `on_refusal` gives; `None` where the answer is ours."""
+    state = scope.get(KEY)
+    if reply.refusal is None or not isinstance(state, ScopeState):
+        return None
+    own = own_answer(state.context(scope).engine.on_refusal, reply.refusal, state.middleware.response)
+    if own is not None:
+        state.middleware.put_headers(own, reply.refusal)
+    return own
 
 
 def body_of(reply: Reply, scope: Scope) -> bytes:
@@ -79,11 +91,25 @@ async def deliver(reply: Reply, scope: Scope, send: Send) -> None:
     else:
         await send({"type": "websocket.close", "code": 1008, "reason": f"refused with status {reply.status}"})
         return
+    own = own_response(reply, scope)
+    if own is not None and isinstance(state, ScopeState):
+        await state.middleware.send_own(own, scope, _as_kind(kind, send))
+        return
     body = body_of(reply, scope)
     headers = {**reply.headers, "Content-Length": str(len(body))}
     raw = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
     await send({"type": f"{kind}.start", "status": reply.status, "headers": raw})
     await send({"type": f"{kind}.body", "body": body})
+
+
+def _as_kind(kind: str, send: Send) -> Send:
+    """Where a framework's response sends an answer to a request, which can be the denial of a WebSocket."""
+
+    async def sending(message: Message) -> None:
+        part: str = message["type"].rpartition("http.response.")[2]
+        await send({**message, "type": f"{kind}.{part}"})
+
+    return sending
 
 
 _PRIVATE: Final = b"cache-control", b"private"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Self, TypeAlias, cast, final
 
@@ -12,7 +12,8 @@ from . import fields
 from .fields import Factories, HttpClient, PlatformHeaders, Setting, TokenSource, Verification, declared
 from .secret import Opaque, Secret, as_secret
 from .urls import parse_origin
-from .values import ConnectorID
+from .values import ConnectorID, unknown_connector
+from .variables import unread, warn_of_unread
 
 _USUAL = (str, int, float, bool, list, tuple, dict)
 Text: TypeAlias = Setting[str | None, str | None]
@@ -89,9 +90,7 @@ class Settings(_Given):
         "comes first. There is no query source",
     )
     cookie_name: Setting[str | None, str] = Setting(
-        fields.cookie_name,
-        "base44_access_token",
-        doc="`base44_access_token`. Over https it must start with `__Host-`",
+        fields.cookie_name, "base44_access_token", doc="`base44_access_token`. Over https it must start with `__Host-`"
     )
     secret: Setting[str | Secret | Iterable[str | Secret] | None, tuple[Secret, ...]] = Setting(
         fields.secrets,
@@ -99,6 +98,7 @@ class Settings(_Given):
         wrap=fields.as_secrets,
         one_app=True,
         group="usual",
+        variable_form="new,old",
         doc="the framework's own secret key. Seals the [session](connecting.md#the-session), by a key derived for it; "
         "32 characters or more. Several: the first seals, all open",
     )
@@ -106,8 +106,7 @@ class Settings(_Given):
         fields.origins, (), group="usual", doc="empty. Other origins that may act with a cookie"
     )
     connect_path: Text = Setting(
-        fields.connect_path,
-        doc="found from the mounted [views](connecting.md). Where pages of your own are, if not",
+        fields.connect_path, doc="found from the mounted [views](connecting.md). Where pages of your own are, if not"
     )
     public_url: Text = Setting(
         parse_origin,
@@ -259,8 +258,14 @@ class Settings(_Given):
         if unknown:
             raise ConfigurationError(f"There is no setting {', '.join(unknown)}; known are {', '.join(cls.FIELDS)}.")
         self = cls.__new__(cls)
+        warn_of_unread(cls.unread())
         self._fill({} if given is None else given._given, framework, fallback)
         return self.complete()
+
+    @classmethod
+    def unread(cls) -> Iterator[tuple[str, str | None]]:
+        """Variables of the environment that look like a setting's, and have no effect; see `variables.unread`."""
+        return unread(os.environ, {setting.variable for setting in cls.FIELDS.values()})
 
     def _fill(
         self, given: Mapping[str, Any], framework: Mapping[str, Any], fallback: Mapping[str, Any] | None = None
@@ -350,25 +355,25 @@ class Settings(_Given):
         ]
 
     def connector_id(self, connector: str) -> str:
-        """The ID that `connector` means: a name from `app_user_connectors`, or already an ID."""
-        if isinstance(connector, ConnectorID):
-            return connector
-        return self.app_user_connectors.get(connector, connector)
-
-    def guarded_id(self, connector: str) -> str:
-        """The ID of a connector that a guard names.
+        """The ID that `connector` means: a name from `app_user_connectors`, or already an ID.
 
         Raises:
-            ConfigurationError: a plain string that is neither a configured name nor the ID of one: a typo must not
-                become an ID. Any other ID is a `ConnectorID`.
+            ConfigurationError: names are configured, and a plain string is neither one of them nor the ID of one: a
+                typo must not become an ID, which nobody would ever be connected to. Any other ID is a `ConnectorID`.
         """
-        found = self.connector_id(connector)
-        if isinstance(connector, ConnectorID) or found in self.app_user_connectors.values():
-            return found
-        raise ConfigurationError(
-            f"A guard names the connector {connector!r}, which is not in app_user_connectors "
-            "(BASE44_APP_USER_CONNECTORS). Add it there, or write ConnectorID(…) for an ID."
-        )
+        known = self.app_user_connectors
+        if isinstance(connector, ConnectorID) or not known:
+            return connector
+        found = known.get(connector, connector)
+        if found not in known.values():
+            raise unknown_connector(connector, known)
+        return found
+
+    def guarded_id(self, connector: str) -> str:
+        """As `connector_id`, for a guard: whether names are configured or not."""
+        if not self.app_user_connectors and not isinstance(connector, ConnectorID):
+            raise unknown_connector(connector, ())
+        return self.connector_id(connector)
 
     def connector_name(self, connector_id: str) -> str | None:
         """The configured name of a connector, or `None`."""

@@ -376,12 +376,11 @@ def short_ttl(value: object) -> float:
 
 
 def as_secrets(value: Any) -> Any:
-    """One credential or several, each wrapped."""
-    return (
-        tuple(as_secret(each) for each in cast(Iterable[Any], value))
-        if isinstance(value, list | tuple)
-        else as_secret(value)
-    )
+    """One credential or several, each wrapped; a text with commas is several, if each is long enough to be one."""
+    if isinstance(value, str) and "," in value and all(len(part) >= 32 for part in value.split(",")):
+        value = value.split(",")
+    several = isinstance(value, list | tuple)
+    return tuple(as_secret(each) for each in cast(Iterable[Any], value)) if several else as_secret(value)
 
 
 def as_secret_mapping(value: Any) -> Any:

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, final
 from urllib.parse import urlsplit
 
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .secret import Opaque, Secret
 from .urls import is_loopback
 
@@ -162,7 +162,7 @@ class NewestToken(Opaque):
         """As `renew`; the log says why it cannot be renewed."""
         try:
             return self.renew(used)
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             tell(used, error)
             return False
 
@@ -170,12 +170,12 @@ class NewestToken(Opaque):
         """See `is_renewed`."""
         try:
             return await self.renew_awaiting(used)
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             tell(used, error)
             return False
 
 
-def tell(record: Record, error: Base44Error) -> None:
+def tell(record: Record, error: Base44Error | ConfigurationError) -> None:
     """Log why a connection cannot be renewed."""
     logger.log(
         logging.DEBUG if error.code == "renewed_already" else logging.WARNING,  # it was told as it was renewed

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from hashlib import sha256
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, Self, TypeAlias, TypeVar, final
 
+from ..errors import ConfigurationError
 from .provider_auth import Origin, ProviderAuth, R, auth_for, authorize
 from .secret import Opaque, Secret
 
@@ -22,6 +23,19 @@ class ConnectorID(str):
     """
 
     __slots__ = ()
+
+
+def unknown_connector(connector: str, names: Collection[str]) -> ConfigurationError:
+    """The error of a plain `str` that is none of the configured `names`, nor the ID of one."""
+    from difflib import get_close_matches  # only where something is wrong
+
+    near = get_close_matches(connector, names, 1)
+    return ConfigurationError(
+        f"The connector {connector!r} is not in app_user_connectors (BASE44_APP_USER_CONNECTORS), which has "
+        f"{', '.join(names) or 'nothing'}. "
+        + (f"Did you mean {near[0]!r}? Else add" if near else "Add")
+        + f" it there, or write ConnectorID({connector!r}) if that is an ID."
+    )
 
 
 @final
@@ -260,6 +274,15 @@ class AppUser:
 
 def _user_again(cls: type[AppUser], values: dict[str, Any]) -> AppUser:
     return cls(**values)
+
+
+def client_for_pydantic(cls: type) -> TypeError:
+    """The error for a client as a bare annotation of a FastAPI endpoint."""
+    alias = "Base44Client" if cls.__name__.startswith("Async") else "SyncBase44Client"
+    return TypeError(
+        f"{cls.__name__} comes from the middleware, never from a request: annotate the parameter as {alias}, of "
+        "base44_web.fastapi."
+    )
 
 
 def not_for_pydantic(cls: type, guard: str) -> TypeError:

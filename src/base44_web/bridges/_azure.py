@@ -11,7 +11,7 @@ from azure.core.exceptions import ClientAuthenticationError
 
 from .._core.provider_auth import NewestToken, Record, tell
 from .._core.secret import Opaque
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 
 _WINDOW: Final = 300  # seconds before its end from which azure-core asks for another (`_should_refresh_token`, 1.41)
 _BY_HAND: Final = 3600  # seconds; nothing newer can be had
@@ -32,7 +32,7 @@ class _Credential(Opaque):
     def _info(self, record: Record) -> AccessTokenInfo:
         return AccessTokenInfo(record.token.reveal(), self._until())
 
-    def _failed(self, error: Base44Error, claims: str | None) -> Record:
+    def _failed(self, error: Base44Error | ConfigurationError, claims: str | None) -> Record:
         # Others that were refused the token before may have had it renewed, and nobody says which one was refused here.
         if claims is not None and error.code == "renewed_already":
             return self._newest.record
@@ -78,7 +78,7 @@ class AzureCredential(_Credential):
                 newest.renew(newest.record)
             elif newest.origin is not None:
                 newest.record = newest.origin.latest()
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             return self._failed(error, claims)
         return newest.record
 
@@ -123,7 +123,7 @@ class AsyncAzureCredential(_Credential):
                 await newest.renew_awaiting(newest.record)
             elif newest.origin is not None:
                 newest.record = await newest.origin.latest_awaiting()
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             return self._failed(error, claims)
         return newest.record
 

@@ -11,7 +11,7 @@ from google.auth.exceptions import RefreshError
 
 from .._core.provider_auth import NewestToken, Record, tell
 from .._core.secret import Opaque
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 
 
 @final
@@ -50,7 +50,7 @@ class GoogleCredentials(Opaque, Credentials):
         used: Record = getattr(self._sent, "record", self._newest.record)
         try:
             self._newest.renew(used)
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             tell(used, error)
             raise _refused(str(error)) from error
 

@@ -17,7 +17,7 @@ from .._core.checks.finding import Finding, as_json, as_text, exit_status, witho
 from .._core.checks.online import check_online
 from .._core.checks.survey import Survey, check, survey_environment
 from .._core.config import Settings
-from .._core.guards.written import parameters_of
+from .._core.guards.written import needs_arguments
 from ..errors import ConfigurationError
 from . import types
 from .canary import look
@@ -113,8 +113,8 @@ def _attribute(module: Any, path: str) -> Any:
 
 
 def _made(app: Any) -> Any:
-    """An app; what is a function without parameters makes one."""
-    return app() if inspect.isfunction(app) and not parameters_of(app) else app
+    """An app; what is a function that needs no arguments makes one."""
+    return app() if inspect.isfunction(app) and not needs_arguments(app) else app
 
 
 def _layers(app: Any) -> Iterator[Any]:

@@ -68,7 +68,7 @@ def locate(start: Path) -> tuple[Path, Path]:
             return root, config
     raise NoProject(
         f"Project root not found: no base44/config.jsonc in {start} or above. Give the Base44 project's folder: "
-        "--project DIR."
+        "--project DIR, or the DIR of relay init."
     )
 
 

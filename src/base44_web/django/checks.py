@@ -8,18 +8,17 @@ from typing import Any, Final
 from django.apps import AppConfig
 from django.conf import settings as django_settings
 from django.core.checks import INFO, CheckMessage, Error, Info, Warning
-from django.urls import NoReverseMatch, get_resolver, reverse
+from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from .._core.checks.finding import Finding, Level
-from .._core.checks.survey import Survey, check, guards_connectors, tried
+from .._core.checks.survey import Survey, check, tried
 from .._core.config import Settings
 from .._core.guards.startup import check_views
 from .._core.incoming.cookies import reads_cookies
-from ..errors import ConfigurationError
 from .debug import Base44ReporterFilter
-from .middleware import Base44Middleware, framework_secret, load_settings
-from .replies import FRAMEWORKS
+from .middleware import Base44Middleware, framework_secret, load_on_refusal, load_settings
+from .replies import FRAMEWORKS, line_for_views, views_within
 
 _KINDS: Final[dict[Level, Callable[..., CheckMessage]]] = {"error": Error, "warning": Warning, "info": Info}
 
@@ -42,14 +41,14 @@ def _messages() -> Iterator[CheckMessage]:
 def survey() -> Survey:
     """What there is to know of the project whose settings are loaded."""
     source, problem = tried(load_settings)
+    if problem is None:
+        _, problem = tried(load_on_refusal)
     settings = source if isinstance(source, Settings) else None
     routed = getattr(django_settings, "ROOT_URLCONF", None) is not None  # workers and commands may have none
     views = list(_views(get_resolver().url_patterns)) if routed else []
+    names = None
     if problem is None:
-        try:
-            check_views(views, settings, FRAMEWORKS)
-        except ConfigurationError as error:
-            problem = error.message
+        names, problem = tried(lambda: check_views(views, settings, FRAMEWORKS))
     middleware = [import_string(path) for path in django_settings.MIDDLEWARE]
     ours = next((place for place, each in enumerate(middleware) if _is_ours(each)), None)
     return Survey(
@@ -58,8 +57,8 @@ def survey() -> Survey:
         place="the setting BASE44",
         framework_keys=framework_secret().get("secret", ()),
         add_middleware='Add "base44_web.django.Base44Middleware" to MIDDLEWARE.' if ours is None else None,
-        add_views=None if _has_views() else 'Add path("base44/", include("base44_web.django.urls")) to urlpatterns.',
-        guards_connectors=guards_connectors(views, FRAMEWORKS),
+        add_views=line_for_views(),
+        guards_connectors=bool(names),
         # Not caches: Django's own keep nothing of ours, wherever they are (see `request.py`).
         cors=tuple(_cors(middleware[ours + 1 :] if ours is not None else [])),
         more=() if problem is not None else tuple(_check_reporter(settings)),
@@ -78,14 +77,6 @@ def _check_reporter(settings: Settings | None) -> Iterator[Finding]:
         )
 
 
-def _has_views() -> bool:
-    try:
-        reverse("base44:connect", kwargs={"connector": "any"})
-    except (NoReverseMatch, AttributeError):  # the latter without a ROOT_URLCONF
-        return False
-    return True
-
-
 def _cors(middleware: Iterable[Any]) -> Iterator[str]:
     for each in middleware:
         name: str = getattr(each, "__name__", "")
@@ -95,11 +86,7 @@ def _cors(middleware: Iterable[Any]) -> Iterator[str]:
 
 def _views(patterns: Iterable[Any]) -> Iterator[Any]:
     for pattern in patterns:
-        view = getattr(pattern, "callback", None)
-        yield view
-        # Of the REST framework's views, the class names permissions, or a route of a view set does.
-        yield getattr(getattr(view, "cls", None), "permission_classes", None)
-        yield getattr(view, "initkwargs", {}).get("permission_classes")
+        yield from views_within(getattr(pattern, "callback", None))
         yield from _views(getattr(pattern, "url_patterns", ()))
 
 

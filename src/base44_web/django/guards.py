@@ -11,16 +11,17 @@ from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpRequest
 
 from .._core.engine.context import Context
-from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
+from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function, takes_a_view
 from .._core.guards.startup import Needs, is_awaiting
 from .._core.names import AppUserConnector
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .replies import refusal
 from .request import context_of
 
 V = TypeVar("V", bound=Callable[..., Any])
 
 
+@takes_a_view
 def app_user_required(view: V) -> V:
     """Guard a view: only a verified app user gets in. Everybody else is answered here, and the view not called.
 
@@ -77,10 +78,10 @@ class _Django:
     def context(self, request: HttpRequest) -> Context:
         return context_of(request)
 
-    def refuse(self, error: Base44Error, request: HttpRequest) -> Any:
+    def refuse(self, error: Base44Error | ConfigurationError, request: HttpRequest) -> Any:
         return refusal(error, request)
 
-    async def refuse_awaiting(self, error: Base44Error, request: HttpRequest) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: HttpRequest) -> Any:
         # In a thread: a template of the project's may ask the database.
         return await sync_to_async(refusal)(error, request)
 

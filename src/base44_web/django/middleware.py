@@ -15,10 +15,11 @@ from django.utils.module_loading import import_string
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
 from .._core.fields import framework_keys
+from .._core.replies.refusal import OnRefusal
 from .._core.replies.refuse import early_reply
 from ..errors import Base44Error, ConfigurationError
 from .relay import check_signature
-from .replies import answer, finish, is_bare_500, look_at
+from .replies import answer, finish, is_bare_500, look_at, ready
 from .replies import response as to_response
 from .request import ENGINE, INCOMING, HeldEngine, full_path, incoming_of, strip_platform_headers
 
@@ -52,7 +53,9 @@ class Base44Middleware:
         self._is_async: bool = iscoroutinefunction(get_response)  # pyright: ignore[reportDeprecated]
         problem = None
         try:
-            self._engines = Engines(load_settings(), self.transport, wsgi=not self._is_async)
+            self._engines = Engines(
+                load_settings(), self.transport, wsgi=not self._is_async, on_refusal=ready(load_on_refusal())
+            )
             self._engines.probe()
         except ConfigurationError as error:
             problem = error.message
@@ -98,8 +101,6 @@ class Base44Middleware:
                 attributes[INCOMING] = strip_platform_headers(request)
             if engine.signature_check is not None:
                 check_signature(engine.signature_check, request)
-        except ConfigurationError:
-            raise
         except Base44Error as error:
             return to_response(early_reply(error), request)
         return None
@@ -129,16 +130,36 @@ def load_settings() -> Settings | SettingsResolver:
     named = _given()
     if named is None:
         raise ConfigurationError('The setting BASE44 must be a dict with upper-case keys, such as {"APP_ID": "…"}.')
+    named.pop("ON_REFUSAL", None)
     if "RESOLVER" in named:
         if len(named) > 1:
             raise ConfigurationError(
-                "RESOLVER in the setting BASE44 must be its only key: each app's Settings have the rest."
+                "RESOLVER in the setting BASE44 must be its only key, but for ON_REFUSAL: each app's Settings have the "
+                "rest."
             )
         resolver: object = import_string(str(named["RESOLVER"]))
         if not isinstance(resolver, SettingsResolver):
             raise ConfigurationError("RESOLVER in the setting BASE44 must be the path of a SettingsResolver.")
         return resolver
     return Settings.load(None, {name.lower(): value for name, value in named.items()}, framework_secret())
+
+
+def load_on_refusal() -> OnRefusal | None:
+    """The function that `ON_REFUSAL` in the setting `BASE44` is, or names.
+
+    Raises:
+        ConfigurationError: it is none.
+    """
+    given: object = (_given() or {}).get("ON_REFUSAL")
+    try:
+        found: object = import_string(given) if isinstance(given, str) else given
+    except ImportError as error:
+        reason = str(error)
+    else:
+        if found is None or callable(found):
+            return found
+        reason = f"it is a {type(found).__name__}"
+    raise ConfigurationError(f"ON_REFUSAL in the setting BASE44 must be a function, or the path of one: {reason}.")
 
 
 def _given() -> dict[str, Any] | None:

@@ -18,10 +18,12 @@ from typing import Any, Final
 from asgiref.sync import iscoroutinefunction, sync_to_async
 from django.http import HttpRequest
 
+from .._core.installed import missing
+
 try:
     from ninja.security.http import HttpAuthBase
 except ModuleNotFoundError as error:
-    raise ImportError(f'{error}: pip install "base44-web[ninja]"') from error
+    raise missing(error, "base44_web.django.ninja", "ninja") from None
 
 from .._core.engine.context import Context
 from .._core.guards.admit import admit, at_once
@@ -29,7 +31,7 @@ from .._core.guards.startup import CONNECTORS, Needs, check_connectors
 from .._core.platform.io import BLOCKING, IO, run
 from .._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES
 from .._core.values import AppUser
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .guards import _in_event_loop
 from .replies import answered_with, refusal
 from .request import context_of
@@ -69,13 +71,13 @@ class AppUserAuth(HttpAuthBase):
             return self._awaited(context, request)
         try:
             return run(self._admit(BLOCKING, context))
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             raise answered_with(error, request, refusal(error, request))  # noqa: B904 - the error itself
 
     async def _awaited(self, context: Context, request: HttpRequest) -> AppUser:
         try:
             return await self._admit(context.awaiting, context)
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             # In a thread: a template of the project's may ask the database.
             raise answered_with(error, request, await sync_to_async(refusal)(error, request))  # noqa: B904
 

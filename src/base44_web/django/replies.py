@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
@@ -13,15 +15,17 @@ from django.core.signals import got_request_exception
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.template.exceptions import TemplateDoesNotExist
 from django.template.loader import get_template
+from django.template.response import SimpleTemplateResponse
 from django.urls import NoReverseMatch, get_script_prefix, reverse
 
 from .._core.config import Settings
-from .._core.guards.startup import find_bare, left_out, parts_of
+from .._core.guards.startup import connectors_of, find_bare, left_out, parts_of, warn_without_views
 from .._core.replies.html import render
+from .._core.replies.refusal import OnRefusal, Refusal, own_answer
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
-from .._core.replies.reply import Reply, with_private, with_vary
+from .._core.replies.reply import Reply, kept_headers, with_private, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .request import ESCAPED, REFUSED, context_of, full_path, seen_context
 
 E = TypeVar("E", bound=Exception)
@@ -34,7 +38,7 @@ _looked_at: set[Any] = set()
 _MOST: Final = 10_000  # views; some apps make them anew for each request
 
 
-def refusal(error: Base44Error, request: HttpRequest) -> HttpResponse:
+def refusal(error: Base44Error | ConfigurationError, request: HttpRequest) -> HttpResponse:
     reply = reply_to(error, visit_of(request), guarded=True)
     assert reply is not None
     return response(reply, request)
@@ -100,11 +104,14 @@ def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
         error = left_out(bare)
         logger.error("%s", error, extra={"base44_event": "guard_left_out"})
         return response(early_reply(error), request)
-    for each in parts_of(view, FRAMEWORKS):
+    for each in (part for within in views_within(view) for part in parts_of(within, FRAMEWORKS)):
+        if connectors_of(each):
+            _warn_once(context_of(request).engine.settings)
         is_api = any(kind.__name__ == "NinjaAPI" for kind in type(each).__mro__)
-        if is_api and Base44Error not in each._exception_handlers:
-            # With DEBUG it makes a 500 of whatever it has no handler for.
-            each.add_exception_handler(Base44Error, _answer_ninja)
+        for kind in (Base44Error, ConfigurationError) if is_api else ():
+            if kind not in each._exception_handlers:
+                # With DEBUG it makes a 500 of whatever it has no handler for.
+                each.add_exception_handler(kind, _answer_ninja)
     if len(_looked_at) >= _MOST:
         _looked_at.clear()
     with contextlib.suppress(TypeError):
@@ -112,11 +119,45 @@ def look_at(view: Any, request: HttpRequest) -> HttpResponse | None:
     return None
 
 
+def views_within(view: Any) -> Iterator[Any]:
+    """A view, and where else its guards can be: in the REST framework its class, or a route of a view set, has them."""
+    yield view
+    yield getattr(getattr(view, "cls", None), "permission_classes", None)
+    yield getattr(view, "initkwargs", {}).get("permission_classes")
+
+
+def line_for_views() -> str | None:
+    """What mounts the redirect views; `None` where they are mounted."""
+    try:
+        reverse("base44:connect", kwargs={"connector": "any"})
+    except (NoReverseMatch, AttributeError):  # the latter without a ROOT_URLCONF
+        return 'path("base44/", include("base44_web.django.urls")) to urlpatterns'
+    return None
+
+
+@functools.lru_cache(100)
+def _warn_once(settings: Settings) -> None:
+    # Servers run no system checks.
+    warn_without_views(settings, line_for_views(), names=True)
+
+
 def _answer_ninja(request: HttpRequest, error: Exception) -> HttpResponse:
     answered = answer(error, request)
     if answered is None:
         raise error  # the app's own
     return answered
+
+
+def ready(on_refusal: OnRefusal | None) -> OnRefusal | None:
+    """An `on_refusal` whose answer is whole: one that Django would render later is rendered here."""
+    if on_refusal is None:
+        return None
+
+    def answering(refusal: Refusal) -> Any:
+        found = on_refusal(refusal)
+        return found.render() if isinstance(found, SimpleTemplateResponse) else found
+
+    return answering
 
 
 def visit_of(request: HttpRequest) -> Visit:
@@ -140,6 +181,12 @@ class _Links:
 
 def response(reply: Reply, request: HttpRequest) -> HttpResponse:
     """A reply as Django's response; a page through the project's template `base44_web/<name>.html`, if there is one."""
+    if reply.refusal is not None:
+        own = own_answer(context_of(request).engine.on_refusal, reply.refusal, HttpResponse)
+        if own is not None:
+            for name, value in kept_headers(reply.refusal, own.headers.get("Vary")).items():
+                own.headers[name] = value
+            return own
     body: Any = reply.body
     if reply.page is not None:
         template = _template(reply.page.name)

@@ -16,7 +16,7 @@ from .._core.incoming.environ import read_environ, strip_environ
 from .._core.incoming.request import Incoming, strip_scope
 from .._core.platform.io import AWAITING, IN_THREADS
 from .._core.values import AppUser
-from ..errors import Base44Error, MiddlewareMissingError
+from ..errors import Base44Error, ConfigurationError, MiddlewareMissingError
 
 ENGINE, INCOMING = "_base44_engine", "_base44_incoming"
 _SEEN, _MAY_CACHE = "_base44_seen", "_base44_may_cache"
@@ -51,7 +51,7 @@ class _Seen:
     def __init__(self, context: Context | None = None) -> None:
         self.context = context
         self.client: Base44 | None = None
-        self.decided: dict[Needs, AppUser | Base44Error] | None = None
+        self.decided: dict[Needs, AppUser | Base44Error | ConfigurationError] | None = None
 
     def __reduce__(self) -> tuple[type[_Seen], tuple[()]]:
         return _Seen, ()
@@ -100,7 +100,7 @@ def context_of(request: DjangoHttpRequest) -> Context:
     return context
 
 
-def decisions_of(request: DjangoHttpRequest) -> dict[Needs, AppUser | Base44Error]:
+def decisions_of(request: DjangoHttpRequest) -> dict[Needs, AppUser | Base44Error | ConfigurationError]:
     """What was decided about a request: who may pass, or why they may not. Raises as `get_base44`."""
     context_of(request)
     seen: _Seen = request.__dict__[_SEEN]

@@ -19,6 +19,8 @@ from typing import Any, NoReturn, Self
 
 from django.http import HttpResponse
 
+from .._core.installed import missing
+
 try:
     from rest_framework.authentication import BaseAuthentication
     from rest_framework.exceptions import APIException
@@ -27,7 +29,7 @@ try:
     from rest_framework.request import Request
     from rest_framework.views import APIView
 except ModuleNotFoundError as error:
-    raise ImportError(f'{error}: pip install "base44-web[rest-framework]"') from error
+    raise missing(error, "base44_web.django.rest_framework", "rest-framework") from None
 
 from .._core.guards.admit import admit, at_once
 from .._core.guards.startup import CONNECTORS, Needs, check_connectors
@@ -38,7 +40,7 @@ from .._core.replies.situations import NO_TOKEN
 from .._core.replies.visit import Visit
 from .._core.secret import Secret
 from .._core.values import AppUser
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .replies import answered_with, response, visit_of
 from .request import _may_cache, _set_may_cache, context_of, decisions_of, get_base44
 from .users import RequestUser
@@ -84,7 +86,7 @@ class _Guard(OperationHolderMixin, BasePermission):
         outcome = _decision(request, self.needs)
         if isinstance(outcome, AppUser):
             return True
-        if not outcome.about_visitor:
+        if not (isinstance(outcome, Base44Error) and outcome.about_visitor):
             _refuse(outcome, request)
         # Another permission, behind a `|`, may still let them in. If none does, the view asks this what to raise.
         view.permission_denied = partial(_refuse, outcome, request)  # type: ignore[method-assign]
@@ -128,7 +130,7 @@ class AppUserRefused(APIException):
         problem: the members of the problem details, `connect_url` among them.
     """
 
-    def __init__(self, error: Base44Error, visit: Visit, retry_after: str | None) -> None:
+    def __init__(self, error: Base44Error | ConfigurationError, visit: Visit, retry_after: str | None) -> None:
         situation, more = described(error, visit)
         super().__init__(situation.text, situation.slug)
         self.status_code = situation.status
@@ -160,19 +162,19 @@ class _Answer(BaseRenderer):
         return answer.content
 
 
-def _decision(request: Request, needs: Needs) -> AppUser | Base44Error:
+def _decision(request: Request, needs: Needs) -> AppUser | Base44Error | ConfigurationError:
     """Who may pass, or why they may not: decided once for a request, for which the framework asks several times."""
     context, decided = context_of(request._request), decisions_of(request._request)
     if needs not in decided:
         try:
             user = at_once(context, needs.connectors, fresh=needs.fresh)
             decided[needs] = user or run(admit(BLOCKING, context, needs.connectors, fresh=needs.fresh))
-        except Base44Error as error:
-            decided[needs] = error.again()
+        except (Base44Error, ConfigurationError) as error:
+            decided[needs] = error.with_traceback(None)  # that holds frames
     return decided[needs]
 
 
-def _refuse(error: Base44Error, request: Request, *given: object, **more: object) -> NoReturn:
+def _refuse(error: Base44Error | ConfigurationError, request: Request, *given: object, **more: object) -> NoReturn:
     """Raise for who may not pass, and see to it that they are answered as by every guard."""
     visit = visit_of(request._request)
     reply = reply_to(error, visit, guarded=True)

@@ -13,6 +13,10 @@ def channels():
 
 from __future__ import annotations
 
+from .._core.installed import need
+
+need("flask")
+
 from .extension import Base44Extension
 from .guards import app_user_connected, app_user_required
 from .request import Request, current_base44, get_base44, request

@@ -11,7 +11,7 @@ from flask.cli import AppGroup
 from .._core.app_config import config_secret
 from .._core.checks.finding import as_json, as_text, exit_status, without
 from .._core.checks.online import check_online
-from .._core.checks.survey import Survey, check, guards_connectors, tried
+from .._core.checks.survey import Survey, check, tried
 from .._core.config import Settings
 from .._core.engine.apps import Engines
 from .._core.guards.startup import check_views
@@ -25,28 +25,36 @@ def survey(app: Flask) -> Survey:
     """What there is to know of an app."""
     engines: Engines | None = app.extensions.get(KEY)
     settings = None if engines is None or engines.only is None else engines.only.settings
-    views = app.view_functions
-    _, problem = tried(lambda: check_guards(app, settings))
+    names, problem = tried(lambda: check_guards(app, settings))
     return Survey(
         settings=settings,
         problem=problem,
         place="the app's config (BASE44_…), what it gives to Base44Extension, and the environment",
         framework_keys=config_secret(app.config).get("secret", ()),
         add_middleware="Base44Extension(app)" if engines is None else None,
-        add_views=None if "base44.connect" in views else 'Set BASE44_URL_PREFIX to a path, such as "/base44".',
-        guards_connectors=guards_connectors(views.values(), FRAMEWORKS),
+        add_views=line_for_views(app),
+        guards_connectors=bool(names),
     )
 
 
-def check_guards(app: Flask, settings: Settings | None) -> None:
+def line_for_views(app: Flask) -> str | None:
+    """What mounts the redirect views; `None` where they are mounted."""
+    return None if "base44.connect" in app.view_functions else 'app.config["BASE44_URL_PREFIX"] = "/base44"'
+
+
+def check_guards(app: Flask, settings: Settings | None) -> bool:
     """Refuse an app whose guards are wrong, or below a cache.
+
+    Returns:
+        Whether a guard names a connector.
 
     Raises:
         ConfigurationError: it names the view.
     """
-    check_views(app.view_functions.values(), settings, FRAMEWORKS)
+    names = check_views(app.view_functions.values(), settings, FRAMEWORKS)
     check_caches(app.view_functions.values())
     check_methods(app.view_functions.values())
+    return names
 
 
 def commands() -> AppGroup:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 from flask import Flask
@@ -10,14 +11,18 @@ from flask import Flask
 from .._core.app_config import config_fields, config_secret
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
+from .._core.guards.startup import warn_without_views
 from ..errors import Base44Error, ConfigurationError
-from .checks import KEY, check_guards, commands
+from .checks import KEY, check_guards, commands, line_for_views
 from .relay import find_engine
-from .replies import answer_errors, early_response
+from .replies import answer_errors, as_a_view_does, early_response
 from .request import ENGINE, give_requests_base44
 from .views import blueprint
 
 if TYPE_CHECKING:
+    from flask.typing import ResponseReturnValue
+
+    from .._core.replies.refusal import Refusal
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
 
@@ -33,6 +38,7 @@ class Base44Extension:
         app: the app; leave it out in an application factory, and call `init_app` there.
         settings: settings that win over the app's config. For several Base44 apps, a resolver in place of both.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
+        on_refusal: a plain function that is given each `Refusal`, and gives what a view may return, or `None` for ours.
     """
 
     def __init__(
@@ -41,8 +47,10 @@ class Base44Extension:
         *,
         settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        on_refusal: Callable[[Refusal], ResponseReturnValue | None] | None = None,
     ) -> None:
         self._settings = settings
+        self._on_refusal = None if on_refusal is None else as_a_view_does(on_refusal)
         self._transport = transport
         if app is not None:
             self.init_app(app)
@@ -60,7 +68,7 @@ class Base44Extension:
         if not isinstance(source, SettingsResolver):
             fields = config_fields(cast("dict[str, Any]", app.config))  # no local holds the config itself
             source = Settings.load(source, fields, config_secret(cast("dict[str, Any]", app.config)))
-        engines = Engines(source, self._transport, wsgi=True)
+        engines = Engines(source, self._transport, wsgi=True, on_refusal=self._on_refusal)
         engines.probe()
         app.extensions[KEY] = engines
         app.cli.add_command(commands())
@@ -87,8 +95,6 @@ def _wrap(app: Flask, engines: Engines) -> None:
         if examines:
             try:
                 environ[ENGINE] = find_engine(environ, engines, application_root)
-            except ConfigurationError:
-                raise
             except Base44Error as error:
                 return early_response(error)(environ, start_response)
         return Flask.wsgi_app(reference(), environ, start_response) if inner is None else inner(environ, start_response)  # type: ignore[arg-type]
@@ -100,5 +106,8 @@ def _get_ready(app: Flask | None, engines: Engines) -> None:
     """Refuse to serve an app whose guards are wrong, and take in what others have set since."""
     if app is None:
         return
-    check_guards(app, engines.only.settings if engines.only else None)
+    settings = engines.only.settings if engines.only else None
+    names = check_guards(app, settings)
+    if settings is not None:
+        warn_without_views(settings, line_for_views(app), names=names)
     give_requests_base44(app, engines)

@@ -9,7 +9,7 @@ from flask import current_app
 from flask import request as flask_request
 
 from .._core.engine.context import Context
-from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function
+from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function, takes_a_view
 from .._core.guards.startup import Needs, is_awaiting
 from .._core.names import AppUserConnector
 from ..errors import Base44Error, ConfigurationError
@@ -20,6 +20,7 @@ from .request import context_of_request
 V = TypeVar("V", bound=Callable[..., Any])
 
 
+@takes_a_view
 def app_user_required(view: V) -> V:
     """Guard a view: only a verified app user gets in. Everybody else is answered here, and the view not called.
 
@@ -81,10 +82,10 @@ class _Flask:
     def context(self, request: None) -> Context:
         return context_of_request()
 
-    def refuse(self, error: Base44Error, request: None) -> Any:
+    def refuse(self, error: Base44Error | ConfigurationError, request: None) -> Any:
         return refusal(error)
 
-    async def refuse_awaiting(self, error: Base44Error, request: None) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: None) -> Any:
         return refusal(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,18 +15,29 @@ from werkzeug.routing import BuildError
 
 from .._core.config import Settings
 from .._core.replies.html import render
+from .._core.replies.refusal import OnRefusal, Refusal, own_answer
 from .._core.replies.refuse import about_visitor, early_reply, reply_to
-from .._core.replies.reply import Reply, with_vary
+from .._core.replies.reply import Reply, kept_headers, with_vary
 from .._core.replies.visit import Visit, mounted_path, path_and_query, quoted
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .request import context_of_request, full_path
 
 
-def refusal(error: Base44Error) -> Response:
+def refusal(error: Base44Error | ConfigurationError) -> Response:
     """The answer to who may not pass a guard."""
     reply = reply_to(error, visit_of_request(), guarded=True)
     assert reply is not None
     return response(reply)
+
+
+def as_a_view_does(on_refusal: OnRefusal) -> OnRefusal:
+    """An `on_refusal` that may give whatever a view may: `{"error": …}, 403`, too."""
+
+    def answer(refusal: Refusal) -> Any:
+        found = on_refusal(refusal)
+        return found if found is None or inspect.iscoroutine(found) else current_app.make_response(found)
+
+    return answer
 
 
 def early_response(error: Base44Error) -> Response:
@@ -109,6 +121,12 @@ class _Reply(Response):
 
 def response(reply: Reply) -> Response:
     """A reply as Flask's response; a page through the app's template `base44_web/<name>.html`, if there is one."""
+    if reply.refusal is not None:
+        own = own_answer(context_of_request().engine.on_refusal, reply.refusal, Response)
+        if own is not None:
+            for name, value in kept_headers(reply.refusal, own.headers.get("Vary")).items():
+                (own.headers.add if name == "Set-Cookie" else own.headers.__setitem__)(name, value)
+            return own
     body: str | bytes = reply.body
     if reply.page is not None:
         wanted = f"base44_web/{reply.page.name}.html"

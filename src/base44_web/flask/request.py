@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from flask import Flask, Response, after_this_request, got_request_exception, has_request_context
 from flask import Request as FlaskRequest
@@ -47,15 +47,15 @@ def get_base44(request: FlaskRequest | None = None) -> Base44:
         raise RuntimeError(
             "base44 belongs to a request. In a command or a worker, use base44_web.Base44 as a context manager."
         )
-    try:
-        return cast(Request, request or flask_request).base44
-    except MiddlewareMissingError:
-        raise
-    except AttributeError:
-        raise MiddlewareMissingError(
-            "request.base44 is not there: set up base44_web.flask.Base44Extension for this app."
-        ) from None
+    return cast(Request, request or flask_request).base44
 
+
+def _missing(request: FlaskRequest) -> NoReturn:
+    raise MiddlewareMissingError("request.base44 is not there: set up base44_web.flask.Base44Extension for this app.")
+
+
+# For apps without the extension: `_WithBase44` comes before it in those that have it.
+FlaskRequest.base44 = property(_missing)  # type: ignore[attr-defined]
 
 current_base44 = cast(Base44, LocalProxy(get_base44))
 """The client for the current request's app user."""

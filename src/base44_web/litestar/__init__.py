@@ -13,6 +13,10 @@ app = Litestar([calendar, connect_router("/base44")], plugins=[Base44Plugin()])
 
 from __future__ import annotations
 
+from .._core.installed import need
+
+need("litestar")
+
 from .guards import app_user_connected, app_user_required
 from .plugin import Base44Plugin
 from .request import Base44Client, Request, WebSocket, get_base44

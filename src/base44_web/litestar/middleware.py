@@ -7,16 +7,18 @@ from contextlib import suppress
 from typing import Any, cast
 from urllib.parse import unquote
 
-from litestar import Request
+from litestar import Request, Response
 from litestar.config.response_cache import default_cache_key_builder
 from litestar.exceptions import LitestarException, NoRouteMatchFoundException, TemplateNotFoundException
 from litestar.handlers import HTTPRouteHandler
 
 from .._asgi.middleware import ASGIMiddleware
-from .._asgi.scope import KEY, ASGIApp, Scope, ScopeState, state_of, with_root
+from .._asgi.relay import never
+from .._asgi.scope import KEY, ASGIApp, Scope, ScopeState, Send, state_of, with_root
 from .._core.engine.apps import Engines
 from .._core.incoming.request import strip_scope
-from .._core.replies.reply import Page
+from .._core.replies.refusal import Refusal
+from .._core.replies.reply import Page, kept_headers
 from .._core.replies.visit import quoted
 from ..errors import ConfigurationError
 
@@ -25,6 +27,7 @@ class Base44Middleware(ASGIMiddleware):
     """One for each route; they share the engines."""
 
     hides = (LitestarException,)
+    response = Response
 
     def __init__(self, app: ASGIApp, engines: Engines) -> None:
         super().__init__(app, engines)
@@ -55,6 +58,16 @@ class Base44Middleware(ASGIMiddleware):
             return None
         request: Request[Any, Any, Any] = Request(cast(Any, scope))
         return str(template.render(**page.values, request=request)).encode()
+
+    def put_headers(self, own: Response[Any], refusal: Refusal) -> None:
+        there = {name.lower(): name for name in own.headers}  # Litestar keeps names as they were given
+        for name, value in kept_headers(refusal, own.headers.get(there.get("vary", ""))).items():
+            own.headers.pop(there.get(name.lower(), ""), None)
+            own.headers[name] = value
+
+    async def send_own(self, own: Response[Any], scope: Scope, send: Send) -> None:
+        request: Request[Any, Any, Any] = Request(cast(Any, scope))
+        await cast(Any, own).to_asgi_response(None, request)(cast(Any, scope), cast(Any, never), cast(Any, send))
 
 
 def _app(scope: Scope) -> Any:

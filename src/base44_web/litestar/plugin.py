@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from copy import copy
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import anyio.to_thread
-from litestar import Litestar
+from litestar import Litestar, Response
 from litestar.config.app import AppConfig
 from litestar.di import Provide
 from litestar.handlers import BaseRouteHandler, HTTPRouteHandler
@@ -25,16 +24,16 @@ from .._asgi.scope import KEY, ScopeState
 from .._core.client._async import AsyncBase44
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
+from .._core.guards.startup import warn_without_views
 from .guards import OPEN, guards_of
 from .middleware import Base44Middleware, cached_for_all, is_cached_for_all, strip_unrouted
 from .replies import HANDLERS
 from .request import Request, WebSocket, client_of
 
 if TYPE_CHECKING:
+    from .._core.replies.refusal import Refusal
     from .._core.transport.httpx_clients import AsyncClient, SyncClient
     from .._core.transport.protocol import TransportFactory
-
-logger = logging.getLogger("base44_web")
 
 _SCHEME: Final = "Base44AppUser"
 _REFUSALS: Final = {
@@ -58,6 +57,7 @@ class Base44Plugin(InitPlugin, ReceiveRoutePlugin):
     Args:
         settings: the settings; what they leave out, or all, comes from `BASE44_*`. For several apps, a resolver.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
+        on_refusal: a plain function that is given each `Refusal`, and gives a Litestar `Response`, or `None` for ours.
 
     Raises:
         ConfigurationError: a setting is missing or wrong.
@@ -68,9 +68,10 @@ class Base44Plugin(InitPlugin, ReceiveRoutePlugin):
         settings: Settings | SettingsResolver | None = None,
         *,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        on_refusal: Callable[[Refusal], Response[Any] | None] | None = None,
     ) -> None:
         source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
-        self._engines = Engines(source, transport)
+        self._engines = Engines(source, transport, on_refusal=on_refusal)
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Called by Litestar, before the app is made."""
@@ -126,15 +127,13 @@ class Base44Plugin(InitPlugin, ReceiveRoutePlugin):
 
     def _warn_of_missing_views(self, app: Litestar) -> None:
         only = self._engines.only
-        if app.get_handler_index_by_name("base44-connect") or (only and only.settings.connect_path):
+        if only is None:
             return
         handlers = [each for route in app.routes for each in getattr(route, "route_handlers", ())]
-        if any(connectors for each in handlers for connectors in guards_of(each)):
-            logger.warning(
-                "A guard sends people to connect a connector, and the app has no views for it: add "
-                'connect_router("/base44") to its route_handlers, or set connect_path (BASE44_CONNECT_PATH).',
-                extra={"base44_event": "views_missing"},
-            )
+        names = any(connectors for each in handlers for connectors in guards_of(each))
+        mounted = app.get_handler_index_by_name("base44-connect") is not None
+        line = None if mounted else 'connect_router("/base44") to route_handlers'
+        warn_without_views(only.settings, line, names=names)
 
 
 def _describe(handler: HTTPRouteHandler, *, is_guarded: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 from litestar import Request, Response
 from litestar.exceptions import responses
 
-from .._asgi.replies import Refused, body_of, escaped_reply
+from .._asgi.replies import Refused, body_of, escaped_reply, own_response
 from .._core.replies.reply import Reply
 from ..errors import Base44Error
 
@@ -17,7 +17,8 @@ _Answer = Response[Any]
 
 def _answer(request: Request[Any, Any, Any], reply: Reply) -> _Answer:
     scope: Any = request.scope
-    return Response(body_of(reply, scope), status_code=reply.status, headers=dict(reply.headers))
+    own: _Answer | None = own_response(reply, scope)
+    return own or Response(body_of(reply, scope), status_code=reply.status, headers=dict(reply.headers))
 
 
 def _answer_refused(request: Request[Any, Any, Any], error: Exception) -> _Answer:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 from urllib.parse import urlsplit
 
-from quart import Quart, has_request_context, request, url_for
+from quart import Quart, Response, has_request_context, request, url_for
 from werkzeug.routing import BuildError
 
 from .._asgi.middleware import ASGIMiddleware
-from .._asgi.scope import ASGIApp, Scope
+from .._asgi.scope import ASGIApp, Scope, Send
 from .._core.app_config import config_fields, config_secret
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.guards.startup import check_views
+from .._core.guards.startup import check_views, warn_without_views
+from .._core.replies.refusal import Refusal
+from .._core.replies.reply import kept_headers
 from ..errors import ConfigurationError
 from .replies import answer_errors
 from .views import blueprint
@@ -39,6 +41,7 @@ class Base44Extension:
         app: the app; leave it out in an application factory, and call `init_app` there.
         settings: settings that win over the app's config. For several Base44 apps, a resolver in place of both.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
+        on_refusal: a plain function that is given each `Refusal`, and gives a Quart response, or `None` for ours.
     """
 
     def __init__(
@@ -47,9 +50,11 @@ class Base44Extension:
         *,
         settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        on_refusal: Callable[[Refusal], Response | None] | None = None,
     ) -> None:
         self._settings = settings
         self._transport = transport
+        self._on_refusal = on_refusal
         if app is not None:
             self.init_app(app)
 
@@ -66,7 +71,7 @@ class Base44Extension:
         if not isinstance(source, SettingsResolver):
             fields = config_fields(cast("dict[str, Any]", app.config))  # no local holds the config itself
             source = Settings.load(source, fields, config_secret(cast("dict[str, Any]", app.config)))
-        engines = Engines(source, self._transport)
+        engines = Engines(source, self._transport, on_refusal=self._on_refusal)
         app.extensions[_KEY] = engines
         answer_errors(app)
         if prefix is not None:
@@ -77,18 +82,38 @@ class Base44Extension:
 class _Middleware(ASGIMiddleware):
     """Around the whole of an app. A server's lifespan fails to start where a guard is wrong."""
 
+    response = Response
+
     def __init__(self, app: ASGIApp, engines: Engines, quart: Quart) -> None:
         super().__init__(app, engines)
         self._quart = quart
         self._count = -1
+        self._only = engines.only
 
     def begin(self, scope: Scope) -> None:
         if len(self._quart.view_functions) != self._count:  # some servers send no lifespan, and views are added later
             self.check(scope, None)
 
     def check(self, scope: Scope, settings: Settings | None) -> None:
-        check_views(self._quart.view_functions.values(), settings, _FRAMEWORKS)
+        names = check_views(self._quart.view_functions.values(), settings, _FRAMEWORKS)
+        if self._only is not None and self._count < 0:
+            warn_without_views(self._only.settings, self._line_for_views(), names=names)
         self._count = len(self._quart.view_functions)
+
+    def _line_for_views(self) -> str | None:
+        """What mounts the redirect views; `None` where they are mounted."""
+        mounted = "base44.connect" in self._quart.view_functions
+        return None if mounted else 'app.config["BASE44_URL_PREFIX"] = "/base44"'
+
+    def put_headers(self, own: Response, refusal: Refusal) -> None:
+        for name, value in kept_headers(refusal, own.headers.get("Vary")).items():
+            (own.headers.add if name == "Set-Cookie" else own.headers.__setitem__)(name, value)
+
+    async def send_own(self, own: Response, scope: Scope, send: Send) -> None:
+        body = await own.get_data(as_text=False)
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in own.headers.items()]
+        await send({"type": "http.response.start", "status": own.status_code, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
     def view_path(self, scope: Scope, view: str, parameters: Mapping[str, str]) -> str | None:
         values: dict[str, Any] = {**parameters}

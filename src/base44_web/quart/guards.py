@@ -10,15 +10,16 @@ from quart import current_app
 
 from .._asgi.replies import refusal
 from .._core.engine.context import Context
-from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
+from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
 from .._core.guards.startup import Needs, check_function, is_awaiting
-from ..errors import Base44Error
+from ..errors import Base44Error, ConfigurationError
 from .replies import answer
 from .request import current_context, current_scope
 
 V = TypeVar("V", bound=Callable[..., Any])
 
 
+@takes_a_view
 def app_user_required(view: V) -> V:
     """Guard a view: only a verified app user gets in. Everybody else is answered here, and the view not called.
 
@@ -81,7 +82,7 @@ class _Quart:
     def context(self, request: None) -> Context:
         return current_context()
 
-    async def refuse_awaiting(self, error: Base44Error, request: None) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: None) -> Any:
         return await answer(refusal(error, current_scope()))
 
 

@@ -9,7 +9,7 @@ from jinja2 import TemplateNotFound
 from quart import Quart, Response, current_app, has_websocket_context, render_template, request, websocket
 from werkzeug.exceptions import InternalServerError
 
-from .._asgi.replies import escaped_reply
+from .._asgi.replies import escaped_reply, own_response
 from .._asgi.scope import state_of
 from .._core.replies.html import render
 from .._core.replies.reply import Reply
@@ -22,6 +22,9 @@ async def answer(reply: Reply) -> Response:
     if has_websocket_context():
         # Where Quart cannot deny it, it closes with 1000: the middleware knows better then.
         state_of(current_scope()).denied = reply
+    own: Response | None = own_response(reply, current_scope())
+    if own is not None:
+        return own
     body: str | bytes = reply.body
     if reply.page is not None:
         wanted = f"base44_web/{reply.page.name}.html"

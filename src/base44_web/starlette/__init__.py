@@ -12,6 +12,10 @@ async def channels(request: Request) -> Response:
 
 from __future__ import annotations
 
+from .._core.installed import need
+
+need("starlette")
+
 from .guards import app_user_connected, app_user_required
 from .middleware import Base44Middleware
 from .request import Request, WebSocket, get_base44

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from .._asgi.views import ViewApp
-from .._core.checks.survey import Survey, guards_connectors, tried
+from .._core.checks.survey import Survey, tried
 from .._core.config import Settings
-from ..errors import ConfigurationError
-from .guards import routed_views, routes_of
+from .._core.guards.startup import check_views
+from .guards import line_for_views, routed_views, routes_of
 from .middleware import Base44Middleware
 
 _DEPTH: Final = 50  # middleware around middleware
@@ -21,25 +20,25 @@ _DEPTH: Final = 50  # middleware around middleware
 def survey(app: Any) -> Survey:
     """What there is to know of an app, itself or with middleware around it; or of one mounted in it, which has ours."""
     app = next((each for each in _apps(app) if _place(each) is not None), app)
-    layers, ours = list(_layers(app)), _place(app)
-    settings, problem = (None, None) if ours is None else _settings(layers[ours][1], app)
-    routed = list(_routed(app))
+    layers, ours, inner = list(_layers(app)), _place(app), _within(app)
+    settings, problem = (None, None) if ours is None else _settings(layers[ours][1], inner)
+    names = False
+    if problem is None:
+        try:
+            names, problem = tried(lambda: check_views(routed_views(inner, starting=True), settings))
+        except TypeError as error:  # a guard without its parentheses
+            problem = str(error)
     below = [_name(layer) for layer, _ in layers[ours + 1 :]] if ours is not None else []
     return Survey(
         settings=settings,
         problem=problem,
         place="what the app gives to Base44Middleware, and the environment (BASE44_…)",
         add_middleware="app.add_middleware(Base44Middleware)" if ours is None else None,
-        add_views=None if any(_is_view(each) for each in routed) else _ADD_VIEWS,
-        guards_connectors=guards_connectors(routed),
+        add_views=line_for_views([inner]),
+        guards_connectors=bool(names),
         caches=tuple(name for name in below if "cache" in name.lower()),
         cors=tuple(name for name in below if "cors" in name.lower()),
     )
-
-
-_ADD_VIEWS: Final = (
-    'Mount("/base44", routes=connect_routes()), or app.include_router(connect_router(), prefix="/base44").'
-)
 
 
 def _layers(app: Any) -> Iterator[tuple[Any, Any]]:
@@ -63,12 +62,19 @@ def _place(app: Any) -> int | None:
 def _apps(app: Any, depth: int = _DEPTH) -> Iterator[Any]:
     """An app, and those that are mounted in it."""
     yield app
-    while depth and not routes_of(app) and getattr(app, "app", None) is not None:
-        app, depth = app.app, depth - 1
-    for route in routes_of(app) if depth else ():
+    for route in routes_of(_within(app)) if depth else ():
         mounted = getattr(route, "app", None)
         if isinstance(mounted, Starlette) or _is_ours(type(mounted)):
             yield from _apps(mounted, depth - 1)
+
+
+def _within(app: Any) -> Any:
+    """The app that has the routes, whatever is around it by hand."""
+    for _ in range(_DEPTH):
+        if routes_of(app) or getattr(app, "app", None) is None:
+            break
+        app = app.app
+    return app
 
 
 def _settings(made: Any, app: Any) -> tuple[Settings | None, str | None]:
@@ -76,27 +82,11 @@ def _settings(made: Any, app: Any) -> tuple[Settings | None, str | None]:
     ours: Any = made.cls(app, *made.args, **made.kwargs) if isinstance(made, Middleware) else made
     if ours._engines is None:
         return None, ours._problem
-    settings: Settings | None = None if ours._engines.only is None else ours._engines.only.settings
-    try:
-        _, problem = tried(lambda: ours.check({"type": "lifespan", "app": app}, settings))
-    except TypeError as error:  # a guard without its parentheses
-        problem = str(error)
-    return settings, problem
-
-
-def _routed(app: Any) -> Iterable[Any]:
-    try:
-        yield from routed_views(app)
-    except ConfigurationError:  # `_settings` tells it
-        return
+    return (None if ours._engines.only is None else ours._engines.only.settings), None
 
 
 def _is_ours(layer: Any) -> bool:
     return isinstance(layer, type) and issubclass(layer, Base44Middleware)
-
-
-def _is_view(endpoint: Any) -> bool:
-    return isinstance(endpoint, ViewApp)
 
 
 def _name(layer: Any) -> str:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final, TypeVar, cast
 
 from starlette.applications import Starlette
@@ -12,13 +13,14 @@ from starlette.concurrency import run_in_threadpool
 from starlette.endpoints import HTTPEndpoint, WebSocketEndpoint
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.routing import NoMatchFound
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .._asgi.guards import admission
 from .._asgi.replies import deliver, mark_private, refusal
 from .._core.engine.context import Context
-from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for
-from .._core.guards.startup import CONNECTORS, Needs, check_function, is_awaiting, left_out, mark
+from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
+from .._core.guards.startup import CONNECTORS, Needs, check_dependency, check_function, is_awaiting, left_out, mark
 from .._core.guards.written import annotations_of, parameters_of
 from .._core.names import AppUserConnector
 from .._core.replies.reply import Reply
@@ -29,6 +31,7 @@ from .request import context_of
 V = TypeVar("V")
 
 
+@takes_a_view
 def app_user_required(view: V) -> V:
     """Guard an endpoint: only a verified app user gets in. Everybody else is answered here, and the view not called.
 
@@ -124,7 +127,7 @@ class _Starlette:
     def context(self, request: HTTPConnection) -> Context:
         return context_of(request)
 
-    async def refuse_awaiting(self, error: Base44Error, request: HTTPConnection) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: HTTPConnection) -> Any:
         return await answer(request, refusal(error, request.scope))
 
 
@@ -178,6 +181,18 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         left += [_attribute(each, name) for name in ("app", "router", "original_router")]
 
 
+def line_for_views(apps: Iterable[Any]) -> str | None:
+    """What mounts the redirect views in these apps, where none has them; `None` where one has, or nobody can tell."""
+    found = [app for app in apps if hasattr(app, "url_path_for")]
+    for app in found:
+        with suppress(NoMatchFound):
+            app.url_path_for("base44-connect", connector="x")
+            return None
+    if any(hasattr(app, "include_router") for app in found):
+        return 'app.include_router(connect_router(), prefix="/base44")'
+    return 'Mount("/base44", routes=connect_routes())' if found else None
+
+
 def routes_of(app: Any) -> Sequence[Any]:
     """The routes of an app, router or mount; other frameworks' apps have something else by that name."""
     found = _attribute(app, "routes")
@@ -196,6 +211,7 @@ def _has_settings_of_its_own(app: Any) -> bool:
 
 def _dependencies(dependant: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
+        check_dependency(dependency.call)
         yield dependency.call
         yield from _dependencies(dependency)
 
@@ -214,8 +230,10 @@ def _check_spelling(endpoint: Any) -> None:
     )
     for annotation in annotations_of(endpoint).values():
         values += getattr(annotation, "__metadata__", ())
-    if any(isinstance(each, type) and getattr(each, "guards_app_users", False) for each in values):
-        raise left_out(endpoint)
+    for each in values:
+        check_dependency(each)
+        if isinstance(each, type) and getattr(each, "guards_app_users", False):
+            raise each._is_not_called()  # type: ignore[attr-defined]
 
 
 def _check_cache(endpoint: Any, dependant: Any) -> None:

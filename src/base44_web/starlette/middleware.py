@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sized
+from collections.abc import Callable, Mapping, Sized
 from contextlib import suppress
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import NoMatchFound
 from starlette.types import ASGIApp
 
 from .._asgi.middleware import ASGIMiddleware
+from .._asgi.relay import never
 from .._asgi.replies import Refused
-from .._asgi.scope import KEY, Scope, ScopeState, root_of
+from .._asgi.scope import KEY, Scope, ScopeState, Send, root_of
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.guards.startup import check_views, refuse_bare
-from .._core.replies.reply import Page
+from .._core.guards.startup import check_views, refuse_bare, warn_without_views
+from .._core.replies.refusal import Refusal
+from .._core.replies.reply import Page, kept_headers
 from .._core.replies.visit import quoted
 from ..errors import ConfigurationError
-from .guards import routed_views, routes_of
+from .guards import line_for_views, routed_views, routes_of
 from .replies import HANDLERS
 
 if TYPE_CHECKING:
@@ -42,9 +45,11 @@ class Base44Middleware(ASGIMiddleware):
         settings: the settings; what they leave out, or all, comes from `BASE44_*`. For several apps, a resolver.
         transport: how to send: a `TransportFactory`, or an `httpx2` or `httpx` client (yours to close).
         templates: where pages of yours are looked for: `base44_web/connect.html` and `base44_web/message.html`.
+        on_refusal: a plain function that is given each `Refusal`, and gives a Starlette response, or `None` for ours.
     """
 
     hides = (RuntimeError,)
+    response = Response
 
     def __init__(
         self,
@@ -53,6 +58,7 @@ class Base44Middleware(ASGIMiddleware):
         settings: Settings | SettingsResolver | None = None,
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
         templates: Jinja2Templates | None = None,
+        on_refusal: Callable[[Refusal], Response | None] | None = None,
     ) -> None:
         self._templates = templates
         self._checked = False
@@ -61,7 +67,7 @@ class Base44Middleware(ASGIMiddleware):
         engines, problem = None, None
         try:
             source = settings if isinstance(settings, SettingsResolver) else Settings.load(settings)
-            engines = Engines(source, transport)
+            engines = Engines(source, transport, on_refusal=on_refusal)
         except ConfigurationError as error:
             problem = error.message
         super().__init__(app, engines, problem)
@@ -74,7 +80,10 @@ class Base44Middleware(ASGIMiddleware):
     def check(self, scope: Scope, settings: Settings | None) -> None:
         starting = scope["type"] == "lifespan"
         apps = (scope.get("app"), self.app)
-        check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
+        names = check_views(chain(*(routed_views(app, starting=starting) for app in apps)), settings)
+        only = None if self._engines is None else self._engines.only
+        if only is not None and not self._checked:
+            warn_without_views(only.settings, line_for_views([*apps, scope.get("router")]), names=names)
         self._checked = True
         self._routes = routes_of(scope.get("app") or self.app)
         self._count = len(self._routes)
@@ -116,3 +125,10 @@ class Base44Middleware(ASGIMiddleware):
             if error.name != wanted:  # one that the app's own template wants
                 raise
             return None
+
+    def put_headers(self, own: Response, refusal: Refusal) -> None:
+        for name, value in kept_headers(refusal, own.headers.get("Vary")).items():
+            (own.headers.append if name == "Set-Cookie" else own.headers.__setitem__)(name, value)
+
+    async def send_own(self, own: Response, scope: Scope, send: Send) -> None:
+        await own(scope, never, send)

@@ -9,7 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 from starlette.websockets import WebSocket
 
-from .._asgi.replies import Refused, body_of, deliver, escaped_reply
+from .._asgi.replies import Refused, body_of, deliver, escaped_reply, own_response
 from .._core.replies.reply import Reply
 from ..errors import Base44Error
 
@@ -21,7 +21,8 @@ async def answer(connection: HTTPConnection, reply: Reply) -> Response | None:
     if isinstance(connection, WebSocket):
         await deliver(reply, connection.scope, connection.send)
         return None
-    return Response(body_of(reply, connection.scope), reply.status, dict(reply.headers))
+    own: Response | None = own_response(reply, connection.scope)
+    return own or Response(body_of(reply, connection.scope), reply.status, dict(reply.headers))
 
 
 async def _answer_refused(connection: Any, error: Exception) -> Any:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import fnmatch
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from .._core.config import Settings
 from .._core.values import AppUser
 from . import _realtime
 from ._accounts import Accounts
 from ._connections import Connections
-from ._faults import Answer, Fault, Recorded
+from ._faults import Answer, Fault, Faults, Recorded
 from ._frontend import Hosting, app_logs, public_settings, track
 from ._functions import Functions
 from ._identity import TOKEN_LIFETIME, Identity, Mode, new_record
@@ -34,13 +33,6 @@ _PASSWORD = "correct horse"  # noqa: S105 - the demo users'; the emulator binds 
 _LINK_LIFETIME = 600  # seconds; documented for shared connectors
 
 
-class _Ordered(NamedTuple):
-    fault: Fault
-    method: str | None
-    path: str
-    left: list[int | None]
-
-
 class Emulator:
     """A Base44 platform for tests and demos, with one app.
 
@@ -53,6 +45,7 @@ class Emulator:
     Attributes:
         requests: what it was sent, oldest first.
         page: an app's page that it hosts at its root, or `None`.
+        url: the origin where it is served; `None` while it is not.
 
     ```python
     with Emulator() as emulator, emulator.serve() as server:
@@ -74,9 +67,9 @@ class Emulator:
         self._management = Management(self._state)
         self._provider = Provider(self._state, self.app_id)
         self._sign_in = SignIn(self._state, self._identity)
+        self._faults = Faults()
+        self.url: str | None = None
         self._hosting = Hosting()
-        self._faults: list[_Ordered] = []
-        self._lock = threading.Lock()
 
     @classmethod
     def demo(cls, state: str = ":memory:", *, mode: Mode = "platform") -> Self:
@@ -114,6 +107,21 @@ class Emulator:
     def api_key(self) -> str:
         """What Base44's command line tool signs in with here: `BASE44_API_KEY`, beside `BASE44_API_URL`."""
         return self._identity.api_key
+
+    def settings(self, **fields: Any) -> Settings:
+        """The settings of an app against this emulator.
+
+        Nothing is remembered (`connection_ttl`, `identity_ttl`): what a test changes shows at once. `"calendar"` is the
+        name of `CALENDAR_ID`. Where the emulator is not served, give the app its `transport`, too.
+
+        Args:
+            fields: of `Settings`, more or others.
+        """
+        usual: dict[str, Any] = {
+            "app_id": self.app_id, "server_url": self.url, "service_token": self.service_token, "connection_ttl": 0,
+            "identity_ttl": 0, "app_user_connectors": {"calendar": CALENDAR_ID},
+        }  # fmt: skip
+        return Settings(**{**usual, **fields})
 
     # --- setting up
 
@@ -253,13 +261,15 @@ class Emulator:
             method: only for this method.
             times: for so many requests; `None`: until `clear_faults()`.
         """
-        with self._lock:
-            self._faults.append(_Ordered(fault, method, path, [times]))
+        self._faults.order(fault, method, path, times)
 
     def clear_faults(self) -> None:
         """Forget all faults ordered."""
-        with self._lock:
-            self._faults.clear()
+        self._faults.clear()
+
+    def unused_faults(self) -> list[str]:
+        """The faults ordered that no request has met, in words."""
+        return self._faults.unused()
 
     def serve(self, *, port: int = 0, host: str = "127.0.0.1") -> AbstractContextManager[Any]:
         """Serve over HTTP from a thread, in a `with` block; what it gives has `url`. Port 0 takes a free one."""
@@ -276,9 +286,8 @@ class Emulator:
 
     def answer(self, request: Recorded, *, origin: str | None = None) -> Answer:
         """Record a request and answer it. `origin` is the address it came to, if its `Host` does not tell."""
-        with self._lock:
-            self.requests.append(request)
-            fault = self._take_fault(request)
+        self.requests.append(request)
+        fault = self._faults.take(request)
         host = request.header("host") or ""
         base = origin or (f"http://{host}" if is_loopback(host) else "http://127.0.0.1")
         status, headers, body = self._route(request, base)
@@ -292,17 +301,6 @@ class Emulator:
             body if fault.body is None else fault.body,
             fault,
         )
-
-    def _take_fault(self, request: Recorded) -> Fault:
-        path = request.target.partition("?")[0]
-        for ordered in self._faults:
-            if fnmatch.fnmatchcase(path, ordered.path) and ordered.method in (None, request.method):
-                if ordered.left[0] is not None:
-                    ordered.left[0] -= 1
-                    if ordered.left[0] <= 0:
-                        self._faults.remove(ordered)
-                return ordered.fault
-        return Fault()
 
     def _route(self, request: Recorded, base: str) -> Reply:
         if request.method == "OPTIONS":

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 
@@ -60,3 +62,58 @@ class Answer:
     headers: tuple[tuple[str, str], ...]
     body: bytes = field(repr=False)
     fault: Fault = Fault()
+
+
+@dataclass(slots=True)
+class _Ordered:
+    fault: Fault
+    method: str | None
+    path: str
+    left: int | None
+    taken: bool = False
+
+    def __str__(self) -> str:
+        fault, usual = self.fault, Fault()
+        told = [
+            f"{each.name}={value!r}"
+            for each in fields(fault)
+            if (value := getattr(fault, each.name)) != getattr(usual, each.name)
+        ]
+        return f"Fault({', '.join(told)}) for {self.method or 'any method'} {self.path}"
+
+
+class Faults:
+    """The faults that were ordered, and which of them came to pass."""
+
+    def __init__(self) -> None:
+        self._ordered: list[_Ordered] = []
+        self._lock = threading.Lock()
+
+    def order(self, fault: Fault, method: str | None, path: str, times: int | None) -> None:
+        """See `Emulator.fault`."""
+        with self._lock:
+            self._ordered.append(_Ordered(fault, method, path, times))
+
+    def clear(self) -> None:
+        """Forget them all."""
+        with self._lock:
+            self._ordered.clear()
+
+    def take(self, request: Recorded) -> Fault:
+        """What goes wrong with the answer to a request: nothing, most often."""
+        path = request.target.partition("?")[0]
+        with self._lock:
+            for ordered in self._ordered:
+                if fnmatch.fnmatchcase(path, ordered.path) and ordered.method in (None, request.method):
+                    ordered.taken = True
+                    if ordered.left is not None:
+                        ordered.left -= 1
+                        if ordered.left <= 0:
+                            self._ordered.remove(ordered)
+                    return ordered.fault
+        return Fault()
+
+    def unused(self) -> list[str]:
+        """Those that no request has met."""
+        with self._lock:
+            return [str(ordered) for ordered in self._ordered if not ordered.taken]

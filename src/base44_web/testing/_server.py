@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Self
+from typing import Protocol, Self
 
 import h11
 
@@ -19,10 +19,19 @@ from ._faults import Answer, Recorded
 from ._loopback import is_loopback
 from ._realtime import refuse
 
-if TYPE_CHECKING:
-    from ._emulator import Emulator
-
 _MAX_BODY = 4 * 1024 * 1024  # bytes
+
+
+class Answering(Protocol):
+    """What answers requests: an emulator.
+
+    Attributes:
+        url: the origin where it is served; `None` while it is not.
+    """
+
+    url: str | None
+
+    def answer(self, request: Recorded) -> Answer: ...
 
 
 class Server:
@@ -32,7 +41,7 @@ class Server:
         url: its origin, such as `http://127.0.0.1:4410`.
     """
 
-    def __init__(self, emulator: Emulator, host: str, port: int) -> None:
+    def __init__(self, emulator: Answering, host: str, port: int) -> None:
         self._emulator = emulator
         self._address = (host, port)
         self._threads = ThreadPoolExecutor(32, "base44-emulator")  # functions call back while their caller waits
@@ -47,9 +56,11 @@ class Server:
         if self._error is not None:
             self._thread.join()
             raise self._error
+        self._emulator.url = self.url
         return self
 
     def __exit__(self, *exc: object) -> None:
+        self._emulator.url = None
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join()
         self._threads.shutdown(wait=False, cancel_futures=True)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from difflib import get_close_matches
+from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,29 +12,15 @@ from ..urls import is_loopback, is_loopback_url
 from .finding import Finding
 
 _SHORTEST: Final = 32  # characters of a secret that seals
-_PREFIX: Final = "BASE44_"
-# Those of Base44's own command line tool and of what it runs (npm `base44` 0.1.18), which share our prefix.
-OF_OTHERS: Final = frozenset(
-    f"{_PREFIX}{name}"
-    for name in (
-        "ACCESS_TOKEN", "API_KEY", "API_URL", "APP_BASE_URL", "CLI_TEST_OVERRIDES", "DATA_ENV", "DEPLOYMENTS_API",
-        "DISABLE_TELEMETRY", "PRIVILEGED", "REFRESH_TOKEN",
-    )
-)  # fmt: skip
 
 
-def check_variables(names: Iterable[str]) -> Iterator[Finding]:
-    """Names that begin as our variables do, and are none: nobody reads them."""
-    known = sorted(setting.variable for setting in Settings.FIELDS.values())
-    for name in sorted(names):
-        if not name.startswith(_PREFIX) or name in known or name in OF_OTHERS or name.startswith(f"{_PREFIX}PROJECTS_"):
-            continue
-        # Without what all have in common, which would make any two of them alike.
-        close = get_close_matches(name.removeprefix(_PREFIX), [each.removeprefix(_PREFIX) for each in known], 1)
+def check_variables() -> Iterator[Finding]:
+    """Names in the environment that begin as our variables do, and are none: nobody reads them."""
+    for name, near in Settings.unread():
         yield Finding(
             "W005",
             f"{name} is no setting, and is not read.",
-            f"Did you mean {_PREFIX}{close[0]}?" if close else "Unset it, or look for its name in docs/settings.md.",
+            "Unset it, or look for its name in docs/settings.md." if near is None else f"Did you mean {near}?",
         )
 
 

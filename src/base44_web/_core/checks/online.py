@@ -40,8 +40,8 @@ def _check_platform(settings: Settings, app_id: str) -> Iterator[Finding]:
         url = f"{settings.server_url}/api/apps/public/prod/public-settings/by-id/{app_id}"
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": wire.USER_AGENT}
         answer = _ask(settings, transport, PlatformRequest("GET", url, (*headers.items(), ("X-App-Id", app_id))))
-        if isinstance(answer, Base44Error) or answer.status not in (200, 401, 403, 404):
-            why = str(answer) if isinstance(answer, Base44Error) else f"It answered with status {answer.status}."
+        if not isinstance(answer, PlatformResponse) or answer.status not in (200, 401, 403, 404):
+            why = f"It answered with status {answer.status}." if isinstance(answer, PlatformResponse) else str(answer)
             yield Finding(
                 "E002",
                 f"{settings.server_url} does not answer as the platform. {why}",
@@ -83,11 +83,13 @@ def _check_clock(answer: PlatformResponse) -> Iterator[Finding]:
         )
 
 
-def _ask(settings: Settings, transport: Transport, request: PlatformRequest) -> PlatformResponse | Base44Error:
+def _ask(
+    settings: Settings, transport: Transport, request: PlatformRequest
+) -> PlatformResponse | Base44Error | ConfigurationError:
     """Ask once: whoever looks for what is wrong wants no second try."""
     try:
         return transport.send(request, timeout=settings.timeout, connect_timeout=settings.connect_timeout)
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         return error
 
 

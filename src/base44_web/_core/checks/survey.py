@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, final
 
 from ...errors import ConfigurationError
 from ..config import Settings
-from ..guards.startup import connectors_of, parts_of
+from ..guards.startup import NO_VIEWS, without_views
 from ..secret import Opaque, Secret
 from .configured import check_settings, check_variables
 from .finding import Finding
@@ -27,7 +26,7 @@ class Survey(Opaque):
         place: where its settings are.
         framework_keys: the framework's own secret keys.
         add_middleware: how the middleware is added, where it is missing.
-        add_views: how the views are mounted, where they are missing.
+        add_views: the line that mounts the redirect views, where they are missing.
         guards_connectors: whether a guard names a connector, and so leads to the connect page.
         caches: middleware below ours that keeps answers.
         cors: middleware below ours that adds CORS headers.
@@ -60,11 +59,6 @@ def tried(load: Callable[[], Any]) -> tuple[Any, str | None]:
         return None, error.message
 
 
-def guards_connectors(views: Iterable[Any], frameworks: tuple[str, ...] = ()) -> bool:
-    """Whether a guard of these views names a connector."""
-    return any(connectors_of(part) for view in views for part in parts_of(view, frameworks))
-
-
 def check(survey: Survey) -> Iterator[Finding]:
     """All that can be said without asking anybody."""
     if survey.problem is not None:
@@ -73,7 +67,7 @@ def check(survey: Survey) -> Iterator[Finding]:
     yield from _check_app(survey)
     if survey.settings is not None:
         yield from check_settings(survey.settings, survey.framework_keys)
-    yield from check_variables(os.environ)
+    yield from check_variables()
     yield from check_versions()
 
 
@@ -82,13 +76,9 @@ def _check_app(survey: Survey) -> Iterator[Finding]:
         yield Finding(
             "W001", "request.base44 will not be there: the middleware is not installed.", survey.add_middleware
         )
-    own_pages = survey.settings is not None and survey.settings.connect_path is not None
-    if survey.add_views is not None and survey.guards_connectors and not own_pages:
-        yield Finding(
-            "W006",
-            "A guard sends people to the connect page, and there is none: the views are not mounted.",
-            f"{survey.add_views} Or set connect_path (BASE44_CONNECT_PATH) to pages of your own.",
-        )
+    add_views = without_views(survey.settings, survey.add_views, names=survey.guards_connectors)
+    if add_views is not None:
+        yield Finding("W006", NO_VIEWS, add_views)
     for name in survey.caches:
         yield Finding(
             "W007",

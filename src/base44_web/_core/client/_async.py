@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Mapping
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, TypeVar, final
+from typing import TYPE_CHECKING, NoReturn, Self, TypeVar, final
 
 from ..config import Settings
 from ..engine.context import Context, call_proxy, connection, identify, renew_connection
@@ -16,7 +16,7 @@ from ..names import AppUserConnector, AsyncConnections, IntegrationType
 from ..platform import wire
 from ..secret import Opaque, Secret, as_secret
 from ..urls import check_identifier
-from ..values import ApiResponse, AppUser, Connection, Method, UnverifiedClaims
+from ..values import ApiResponse, AppUser, Connection, Method, UnverifiedClaims, client_for_pydantic
 
 if TYPE_CHECKING:
     from ..transport.httpx_clients import AsyncClient, SyncClient
@@ -71,6 +71,10 @@ class AsyncBase44(Opaque):
             data_env=data_env,
             transport=transport,
         )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: object) -> NoReturn:
+        raise client_for_pydantic(cls)
 
     @classmethod
     def _for(cls, context: Context) -> Self:
@@ -148,6 +152,21 @@ class AsyncBase44(Opaque):
             Base44Error: any other failure; see `base44_web.errors`.
         """
         return None if self._context.caller.token is None else await identify(self._context.awaiting, self._context)
+
+    @property
+    def app_user(self) -> AppUser:
+        """The verified app user whom this request's guard let in. No call is made, and it is never `None`.
+
+        Raises:
+            LookupError: no guard has let anybody in.
+        """
+        user = self._context.admitted
+        if user is None:
+            raise LookupError(
+                "No guard has let a user in for this request: add app_user_required to the view; or ask user(), which "
+                "is None for an anonymous visitor."
+            )
+        return user
 
     def without_user(self) -> Self:
         """The same client for nobody: the service role without a user.

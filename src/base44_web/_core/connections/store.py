@@ -5,12 +5,13 @@ Own code: a lock that a dead server lets go, and a store whose failure is nobody
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast, final
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from ..clock import Clock
 from ..config import Settings
 from ..platform.io import IO
@@ -182,7 +183,12 @@ class SharedStore(Opaque):
         self, io: IO, sealing: Sealing, spot: Spot, ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
         nonce: bytes, generation: object,
     ) -> ConnectionRecord | Base44Error:  # fmt: skip
-        outcome = await ask()
+        try:
+            outcome = await ask()
+        except ConfigurationError:  # this server's own mistake: the others are not to wait for it
+            with contextlib.suppress(StoreDownError):
+                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
+            raise
         try:
             if not isinstance(outcome, ConnectionRecord) or not isinstance(generation, bytes):
                 await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))

@@ -17,6 +17,7 @@ from ..config import Settings
 from ..fields import is_app_id
 from ..incoming.environ import TRUST_UNDER_WSGI
 from ..incoming.request import APP_ID, Incoming
+from ..replies.refusal import OnRefusal
 from ..secret import Opaque
 from .engine import Engine
 
@@ -88,12 +89,13 @@ class Engines(Opaque):
         source: the settings, or who gives them.
         transport: how requests are sent.
         wsgi: whether the server is one; some settings are then warned of.
+        on_refusal: the app's own format for what visitors are refused with.
 
     Attributes:
         only: the engine, where there is one app.
     """
 
-    __slots__ = ("__weakref__", "_lock", "_made", "_resolver", "_transport", "_wsgi", "only")
+    __slots__ = ("__weakref__", "_lock", "_made", "_on_refusal", "_resolver", "_transport", "_wsgi", "only")
 
     def __init__(
         self,
@@ -101,8 +103,10 @@ class Engines(Opaque):
         transport: TransportFactory | SyncClient | AsyncClient | None = None,
         *,
         wsgi: bool = False,
+        on_refusal: OnRefusal | None = None,
     ) -> None:
         self._transport = transport
+        self._on_refusal = on_refusal
         self._wsgi = wsgi
         self._resolver = source if isinstance(source, SettingsResolver) else None
         self.only = self._make(source) if isinstance(source, Settings) else None
@@ -162,7 +166,7 @@ class Engines(Opaque):
     def _make(self, settings: Settings) -> Engine:
         if self._wsgi and settings.platform_headers == "trust":
             logger.warning(TRUST_UNDER_WSGI, extra={"base44_event": "trust_under_wsgi"})
-        return Engine(settings, self._transport)
+        return Engine(settings, self._transport, self._on_refusal)
 
     async def aclose(self) -> None:
         """Close the connections of all apps."""

@@ -54,20 +54,14 @@ class Context(Opaque):
 
     Attributes:
         was_read: whether somebody asked who is calling: then no cache may give the answer to others.
+        admitted: whom a guard of this request let in.
         closed: whether the client that owns the engine was closed.
     """
 
     __slots__ = (
-        "_caller",
-        "_connections",
-        "_incoming",
-        "_user",
-        "awaiting",
-        "closed",
-        "engine",
-        "owns_engine",
+        "_caller", "_connections", "_incoming", "_user", "admitted", "awaiting", "closed", "engine", "owns_engine",
         "was_read",
-    )
+    )  # fmt: skip
 
     def __init__(
         self, engine: Engine, source: Incoming | Caller, *, awaiting: IO = AWAITING, owns_engine: bool = False
@@ -79,6 +73,7 @@ class Context(Opaque):
         self._caller = source if isinstance(source, Caller) else None
         self._connections: dict[str, tuple[Connection, float]] = {}
         self._user: tuple[AppUser | None, float] = None, 0.0
+        self.admitted: AppUser | None = None
         self.was_read = self.closed = False
 
     @classmethod
@@ -174,7 +169,7 @@ class Context(Opaque):
             self._connections.pop(connector_id, None)
             return
         self._connections.clear()
-        self._user = None, 0.0
+        self._user, self.admitted = (None, 0.0), None
 
     def keep_user(self, user: AppUser) -> None:
         """Keep at hand who was verified for this request."""

@@ -16,6 +16,7 @@ from ..identity.verify import Identity
 from ..incoming.cookies import reads_cookies
 from ..incoming.session import Seal
 from ..platform.perform import Platform
+from ..replies.refusal import OnRefusal
 from ..secret import Opaque
 from ..transport.httpx_clients import transport_factory
 from ..transport.protocol import TransportFactory
@@ -41,18 +42,23 @@ class Engine(Opaque):
         seal: opens and seals the session's cookie, where sessions are on.
         signature_check: checks relayed requests, where they are signed.
         reads_cookies: whether answers can depend on a visitor's cookie.
+        on_refusal: the app's own format for what visitors are refused with.
     """
 
     __slots__ = (
-        "__weakref__", "connections", "identity", "platform", "reads_cookies", "seal", "settings", "signature_check",
-        "statuses",
+        "__weakref__", "connections", "identity", "on_refusal", "platform", "reads_cookies", "seal", "settings",
+        "signature_check", "statuses",
     )  # fmt: skip
 
     def __init__(
-        self, settings: Settings, transport: TransportFactory | SyncClient | AsyncClient | None = None
+        self,
+        settings: Settings,
+        transport: TransportFactory | SyncClient | AsyncClient | None = None,
+        on_refusal: OnRefusal | None = None,
     ) -> None:
         telemetry.look()
         self.settings = settings
+        self.on_refusal = on_refusal
         self.platform = Platform(
             settings, transport_factory(transport, http_client=settings.http_client, ca_file=settings.ca_file)
         )

@@ -6,7 +6,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, TypeAlias
 
-from ...errors import AuthenticationError, Base44Error, PermissionDeniedError, ServiceRoleUnavailableError
+from ...errors import (
+    AuthenticationError,
+    Base44Error,
+    ConfigurationError,
+    PermissionDeniedError,
+    ServiceRoleUnavailableError,
+)
 from .. import telemetry
 from ..connections.fetch import Wanted
 from ..engine.context import Context, Steps, connection, identify, kept_connection, remember
@@ -23,7 +29,8 @@ def at_once(context: Context, connectors: tuple[str, ...], *, fresh: bool = Fals
     """The app user, if all that a guard asks for is remembered; `None` where somebody must be asked, as `admit` does.
 
     Raises:
-        Base44Error: the request is malformed, or a connector is not configured.
+        Base44Error: the request is malformed.
+        ConfigurationError: a connector is not configured.
     """
     try:
         user = None if fresh else context.engine.identity.known.get(context.caller)
@@ -33,10 +40,11 @@ def at_once(context: Context, connectors: tuple[str, ...], *, fresh: bool = Fals
         for connector in connectors:
             if not _is_at_hand(context, settings.guarded_id(connector), user):
                 return None
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         telemetry.decided(situation_of(error).slug)
         raise
     telemetry.decided(_ADMITTED)
+    context.admitted = user
     return user
 
 
@@ -49,7 +57,7 @@ def admit(io: IO, context: Context, connectors: tuple[str, ...] = (), *, fresh: 
 async def _told(steps: Steps[AppUser]) -> AppUser:
     try:
         user = await steps
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         telemetry.decided(situation_of(error).slug)
         raise
     telemetry.decided(_ADMITTED)
@@ -68,7 +76,8 @@ async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
     Raises:
         AuthenticationError: nobody is signed in, or the token is refused.
         NotConnectedError: a connector is not connected.
-        ConfigurationError: a connector is not configured; there is no service role, or the platform refuses it.
+        ServiceRoleUnavailableError: there is no service role, or the platform refuses it.
+        ConfigurationError: a connector is not configured.
         Base44Error: the request is malformed, or the platform is failing.
     """
     identifiers = [context.engine.settings.guarded_id(connector) for connector in connectors]
@@ -86,7 +95,7 @@ async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
     was_known = user is not None
     missing = identifiers if fresh else [each for each in identifiers if not _is_at_hand(context, each, user)]
     if was_known and not missing:
-        return _user(user)
+        return _admitted(context, user)
 
     async def verified() -> AppUser | Connection:
         return await identify(io, context)
@@ -114,7 +123,7 @@ async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
         if not was_known:
             remember(context, identifier, _user(user), outcome)
         context.keep(identifier, outcome)
-    return _user(user)
+    return _admitted(context, user)
 
 
 def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool:
@@ -125,6 +134,11 @@ def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool
     if kept is not None:
         context.keep(identifier, kept)
     return kept is not None
+
+
+def _admitted(context: Context, outcome: object) -> AppUser:
+    context.admitted = user = _user(outcome)
+    return user
 
 
 def _user(outcome: object) -> AppUser:

@@ -7,13 +7,14 @@ import inspect
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar, cast
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from ..engine.context import Context
 from ..platform.io import BLOCKING, run
 from .admit import admit, at_once
-from .startup import Needs, check_connectors, check_function, mark
+from .startup import Needs, check_connectors, check_function, mark, note_decorator
 
 V = TypeVar("V")
+F = TypeVar("F", bound=Callable[..., Any])
 Args = tuple[Any, ...]
 Kwargs = dict[str, Any]
 
@@ -41,7 +42,7 @@ class Framework(Protocol):
         """The request's context."""
         ...
 
-    async def refuse_awaiting(self, error: Base44Error, request: Any) -> Any:
+    async def refuse_awaiting(self, error: Base44Error | ConfigurationError, request: Any) -> Any:
         """The response to who may not pass."""
         ...
 
@@ -57,7 +58,7 @@ class BlockingFramework(Framework, Protocol):
         """Whether this call of a plain function must give something to await."""
         ...
 
-    def refuse(self, error: Base44Error, request: Any) -> Any:
+    def refuse(self, error: Base44Error | ConfigurationError, request: Any) -> Any:
         """As `refuse_awaiting`, for a plain function."""
         ...
 
@@ -83,11 +84,11 @@ def guard_function(framework: BlockingFramework, view: V, needs: Needs) -> V:
         early = framework.early(view, request)
         if early is not None:
             return early
+        context = framework.context(request)
         try:
-            context = framework.context(request)
             if at_once(context, needs.connectors, fresh=needs.fresh) is None:
                 run(admit(BLOCKING, context, needs.connectors, fresh=needs.fresh))
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             return framework.refuse(error, request)
         return framework.private(function(*args, **kwargs))
 
@@ -115,13 +116,30 @@ def guard_awaiting(framework: Framework, view: V, needs: Needs) -> V:
         try:
             if at_once(context, needs.connectors, fresh=needs.fresh) is None:
                 await admit(context.awaiting, context, needs.connectors, fresh=needs.fresh)
-        except Base44Error as error:
+        except (Base44Error, ConfigurationError) as error:
             return await framework.refuse_awaiting(error, request)
         answer = function(*args, **kwargs)
         return framework.private(await answer if inspect.isawaitable(answer) else answer)
 
     mark(guarded, view, needs.connectors)
     return cast(V, guarded)
+
+
+def takes_a_view(guard: F) -> F:
+    """For `app_user_required` of a framework: say what is wrong with `@app_user_required()`.
+
+    It does not work as without: where FastAPI calls what it is given, as in `Depends(app_user_required)`, a guard that
+    can be called with nothing would let everybody in.
+    """
+
+    @functools.wraps(guard)
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        if not args and not kwargs:
+            raise TypeError("@app_user_required is written without parentheses, right above the view function.")
+        return guard(*args, **kwargs)
+
+    note_decorator(checked)
+    return cast(F, checked)
 
 
 def guard_for(guard: Callable[[Any, Needs], Any], connectors: tuple[object, ...], *, fresh: bool) -> Callable[[V], V]:
@@ -135,4 +153,5 @@ def guard_for(guard: Callable[[Any, Needs], Any], connectors: tuple[object, ...]
     def decorate(view: V) -> V:
         return cast(V, guard(view, needs))
 
+    note_decorator(decorate)
     return decorate

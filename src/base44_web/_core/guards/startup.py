@@ -22,6 +22,7 @@ logger = logging.getLogger("base44_web")
 CONNECTORS = "__base44_connectors__"
 _GUARDED = "__base44_guarded__"  # on a bare view: itself
 _WITHIN = "__base44_within__"  # on a function that something guarded has in its closure: itself
+_DECORATES = "__base44_decorates__"
 _DEPTH: Final = 8  # of objects within objects
 _WIDTH: Final = 500  # objects looked at for one view
 
@@ -47,6 +48,25 @@ def check_connectors(connectors: tuple[object, ...], guard: str) -> tuple[str, .
     if not connectors or not all(isinstance(connector, str) and connector for connector in connectors):
         raise TypeError(f'{guard} takes the names of connectors: @{guard}("calendar")')
     return cast(tuple[str, ...], connectors)
+
+
+def note_decorator(decorator: Any) -> None:
+    """Note on a decorator of ours what it is, so that one in the place of a dependency is found."""
+    setattr(decorator, _DECORATES, True)
+
+
+def check_dependency(dependency: Any) -> None:
+    """Refuse a decorator of ours as a dependency (`Depends(app_user_connected("calendar"))`): there it guards nothing.
+
+    Raises:
+        ConfigurationError: it is one.
+    """
+    if getattr(dependency, _DECORATES, False):
+        raise ConfigurationError(
+            "A decorator (app_user_required, app_user_connected) stands in a parameter or in Depends(…), where it "
+            "guards nothing: write Annotated[AppUser, AppUserRequired()] or Annotated[Connection, "
+            'AppUserConnection("calendar")], of base44_web.fastapi.'
+        )
 
 
 def check_function(view: Any) -> None:
@@ -92,7 +112,7 @@ def connectors_of(view: Any) -> tuple[str, ...]:
     return cast(tuple[str, ...], found) if isinstance(found, tuple) else ()
 
 
-def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tuple[str, ...] = ()) -> None:
+def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tuple[str, ...] = ()) -> bool:
     """At the start: every connector that a guard names is configured, and no guard was put above its route.
 
     Args:
@@ -100,9 +120,13 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
         settings: without them (each request brings its own) connectors are not looked at.
         frameworks: packages whose objects may have a view in them.
 
+    Returns:
+        Whether a guard names a connector.
+
     Raises:
         ConfigurationError: a typo would keep everybody out; a guard above its route is left out.
     """
+    names = False
     for view in views:
         bare = find_bare(view, frameworks)
         if bare is not None:
@@ -115,10 +139,36 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
                 getattr(view, "__name__", view),
                 extra={"base44_event": "view_without_guard"},
             )
-        if settings is not None:
-            for each in parts_of(view, frameworks):
-                for connector in connectors_of(each):
+        for each in parts_of(view, frameworks):
+            for connector in connectors_of(each):
+                names = True
+                if settings is not None:
                     settings.guarded_id(connector)
+    return names
+
+
+NO_VIEWS: Final = "A guard sends people to the connect page, and there is none: the redirect views are not mounted."
+_WARNING: Final = f"{NO_VIEWS} %s"
+
+
+def without_views(settings: Settings | None, line: str | None, *, names: bool) -> str | None:
+    """What to do where people who are not connected are shown no way on; `None` where there is one.
+
+    Args:
+        settings: they can say that pages of the app's own connect people.
+        line: what mounts the redirect views here; `None` where they are mounted.
+        names: whether a guard names a connector.
+    """
+    if line is None or not names or (settings is not None and settings.connect_path is not None):
+        return None
+    return f"Add {line}. Or set connect_path (BASE44_CONNECT_PATH) to pages of your own."
+
+
+def warn_without_views(settings: Settings, line: str | None, *, names: bool) -> None:
+    """Say at the start that nothing connects people; see `without_views`."""
+    fix = without_views(settings, line, names=names)
+    if fix is not None:
+        logger.warning(_WARNING, fix, extra={"base44_event": "views_missing"})
 
 
 def left_out(view: Any) -> ConfigurationError:

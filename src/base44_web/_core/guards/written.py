@@ -33,6 +33,13 @@ def parameters_of(view: Any) -> list[str]:
     return list(inspect.signature(view, **_SIGNATURE).parameters)
 
 
+def needs_arguments(function: Any) -> bool:
+    """Whether a function cannot be called with nothing. Raises as `parameters_of`."""
+    parameters = inspect.signature(function, **_SIGNATURE).parameters.values()
+    optional = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return any(each.default is each.empty and each.kind not in optional for each in parameters)
+
+
 def annotations_of(view: Any) -> dict[str, Any]:
     """The annotations of a function, by parameter; a reference for what cannot be evaluated."""
     return _get_annotations(view, **_ANNOTATIONS)

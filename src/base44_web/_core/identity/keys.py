@@ -10,6 +10,7 @@ import json
 import threading
 import warnings
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any, Final, TypeAlias, cast, final
 
 from ...errors import AuthenticationError, ConfigurationError
@@ -79,6 +80,8 @@ class Keys(Opaque):
             return "algorithms (BASE44_ALGORITHMS) mixes HMAC with public keys: a public key would become a secret."
         if algorithms & _SYMMETRIC:
             return self._prepare_secret(secret)
+        if find_spec("cryptography") is None:
+            return 'Public keys need cryptography: pip install "base44-web[keys]".'
         if self._settings.audience is None and self._settings.app_claim is None:
             return (
                 "With public keys, audience (BASE44_AUDIENCE) or app_claim (BASE44_APP_CLAIM) must say how a token "

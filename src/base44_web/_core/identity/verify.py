@@ -91,8 +91,8 @@ async def _decide(io: IO, identity: Identity, caller: Caller, end: float) -> App
         outcome = await perform(io, platform, call, limiter=limiter, end=end)
         if isinstance(outcome, UserGoneError):
             logger.error(
-                "The platform knows no such user in the app %r (404 of User/me): if nobody can sign in, check app_id "
-                "(BASE44_APP_ID) and server_url.",
+                "The platform knows no app %r, or no such user in it (404 of User/me). If nobody can sign in, it is "
+                "the app: check app_id (BASE44_APP_ID) and server_url (BASE44_SERVER_URL).",
                 caller.app_id,
                 extra={"base44_event": "user_unknown", "base44_error": type(outcome).__name__},
             )

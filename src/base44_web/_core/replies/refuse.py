@@ -10,10 +10,15 @@ from dataclasses import replace
 from typing import cast
 from urllib.parse import quote
 
-from ...errors import Base44Error, ConfigurationError, MiddlewareMissingError
+from ...errors import (
+    Base44Error,
+    ConfigurationError,
+    NotConnectedError,
+    ServiceRoleUnavailableError,
+)
 from ..incoming.session import clear_cookie
 from .assets import VERSION
-from .reply import Page, Reply, page_reply, private_headers, problem
+from .reply import Page, Reply, page_reply, private_headers, problem, refusal_of
 from .situations import BAD_REQUEST, NOT_CONNECTED, TOO_LARGE, Situation, situation_of
 from .visit import Visit, relative
 
@@ -23,7 +28,7 @@ _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
 
 
 class _Seldom:
-    """Once a second at most: while the platform hangs, every request has the same to say."""
+    """Once a second at most: while the platform fails, every request has the same to say."""
 
     def __init__(self) -> None:
         self._said = -math.inf
@@ -43,9 +48,10 @@ class _Seldom:
 
 
 _SELDOM = _Seldom()
+_UNUSABLE = _Seldom()
 
 
-def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None:
+def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: bool) -> Reply | None:
     """The answer to a visitor for an error; `None` where the error is the app's own business.
 
     Args:
@@ -56,26 +62,27 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
     """
     situation, more = described(error, visit)
     if situation is NOT_CONNECTED:
+        _note_refused(situation, error)
         return _not_connected(more, visit)
+    if isinstance(error, ConfigurationError | ServiceRoleUnavailableError):
+        if not guarded:
+            return None
+        times = _UNUSABLE.taken() if _UNUSABLE.may_say() else 0
+        if times:
+            logger.error(
+                "A guard cannot let anybody pass (%d times since this was said): %s",
+                times,
+                error,
+                extra={"base44_event": "guard_unusable", "base44_error": type(error).__name__, "base44_times": times},
+            )
+        return tell(situation, visit)
     if error.about_visitor:
         # A session that cannot be opened would hide every other token for as long as the browser keeps it.
         ended = {"Set-Cookie": clear_cookie()} if error.code == "session_ended" else None
-        logger.info(
-            "A request is refused, %s: %s",
-            situation.slug,
-            error,
-            extra={"base44_event": "refused", "base44_situation": situation.slug},
-        )
+        _note_refused(situation, error)
         return tell(situation, visit, ended)
     if not guarded:
         return None
-    if isinstance(error, ConfigurationError):
-        logger.error(
-            "A guard cannot let anybody pass: %s",
-            error,
-            extra={"base44_event": "guard_unusable", "base44_error": type(error).__name__},
-        )
-        return tell(situation, visit)
     if _SELDOM.may_say():
         times = _SELDOM.taken()
         logger.warning(
@@ -87,10 +94,19 @@ def reply_to(error: Base44Error, visit: Visit, *, guarded: bool) -> Reply | None
     return tell(situation, visit, {"Retry-After": str(_retry_after(error))})
 
 
-def described(error: Base44Error, visit: Visit) -> tuple[Situation, dict[str, str]]:
+def _note_refused(situation: Situation, error: Exception) -> None:
+    logger.info(
+        "A request is refused, %s: %s",
+        situation.slug,
+        error,
+        extra={"base44_event": "refused", "base44_situation": situation.slug},
+    )
+
+
+def described(error: Base44Error | ConfigurationError, visit: Visit) -> tuple[Situation, dict[str, str]]:
     """What an error means for this visitor, and what a script has beside that to go on with."""
     situation = situation_of(error)
-    if situation is not NOT_CONNECTED or error.connector is None:
+    if not isinstance(error, NotConnectedError) or situation is not NOT_CONNECTED or error.connector is None:
         return situation, {}
     connector = visit.settings.connector_name(error.connector)
     connect = visit.links.path("connect", connector) if connector else None
@@ -110,14 +126,16 @@ def about_visitor(error: BaseException, whose: bytes | None) -> Base44Error | No
         found = [about_visitor(each, whose) for each in cast(BaseExceptionGroup[BaseException], error).exceptions]
         # Tasks that are cancelled because of the first leave none; an error of the app's own is not to be hidden.
         return next(iter(found), None) if all(each is not None for each in found) else None
-    if not isinstance(error, Base44Error) or isinstance(error, MiddlewareMissingError):
-        return None
-    return error if error.about_visitor and error._whose in (None, whose) else None
+    if isinstance(error, Base44Error) and error.about_visitor and error._whose in (None, whose):
+        return error
+    return None
 
 
-def early_reply(error: Base44Error) -> Reply:
+def early_reply(error: Base44Error | ConfigurationError) -> Reply:
     """The answer to a request that reaches no view: nothing is known of it yet that a page could show."""
     situation = situation_of(error)
+    if isinstance(error, ConfigurationError):
+        return problem(situation)
     if situation in (BAD_REQUEST, TOO_LARGE):  # who sends such a request is told what is wrong with it
         situation = replace(situation, text=error.message)
     again = {} if error.retry_after is None else {"Retry-After": str(_retry_after(error))}
@@ -131,11 +149,13 @@ def _retry_after(error: Base44Error) -> int:
 
 
 def _not_connected(more: Mapping[str, str], visit: Visit) -> Reply:
+    reply = tell(NOT_CONNECTED, visit, more=more)
     connect = more.get("connect_url")
     if visit.navigation and connect is not None:
         after = quote(visit.after, safe="/")
-        return Reply(303, {**private_headers(), "Location": f"{connect}?next={after}" if after else connect})
-    return tell(NOT_CONNECTED, visit, more=more)
+        to = f"{connect}?next={after}" if after else connect
+        return Reply(303, {**private_headers(), "Location": to}, refusal=reply.refusal)
+    return reply
 
 
 def tell(
@@ -145,8 +165,10 @@ def tell(
     if visit.navigation:
         extra = {**situation.headers, **(headers or {})}
         sign_in = sign_in_link(visit) if situation.status == 401 else ""
-        return message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in)
-    return problem(situation, headers, more)
+        reply = message_page(situation.status, situation.title, situation.text, visit, extra, sign_in=sign_in)
+    else:
+        reply = problem(situation, headers, more)
+    return replace(reply, refusal=refusal_of(situation, headers, more, navigation=visit.navigation))
 
 
 def sign_in_link(visit: Visit) -> str:

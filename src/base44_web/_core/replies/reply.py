@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, final
 
 from ..secret import Opaque
+from .refusal import Refusal
 from .situations import Situation
 
 VARY: Final = "Accept, Authorization, Cookie, Origin, Sec-Fetch-Mode, Sec-Fetch-Site"
@@ -24,12 +25,16 @@ class Page:
 @final
 @dataclass(frozen=True, slots=True, repr=False)
 class Reply(Opaque):
-    """A response, the same for every framework. Its headers can hold a credential (`Location`)."""
+    """A response, the same for every framework. Its headers can hold a credential (`Location`).
+
+    With a `refusal`, the app may answer in its own format.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes = b""
     page: Page | None = None
+    refusal: Refusal | None = None
 
 
 def problem(
@@ -37,18 +42,27 @@ def problem(
 ) -> Reply:
     """A situation as problem details (RFC 9457)."""
     extra = {"Content-Type": "application/problem+json", **situation.headers, **(headers or {})}
-    return json_reply(situation.status, problem_document(situation, more or {}), extra)
+    return json_reply(situation.status, problem_document(situation, more), extra)
 
 
-def problem_document(situation: Situation, more: Mapping[str, str]) -> dict[str, Any]:
+def problem_document(situation: Situation, more: Mapping[str, str] | None = None) -> dict[str, str | int]:
     """What problem details say; `type` is `urn:base44-web:` and the slug."""
     return {
         "type": f"urn:base44-web:{situation.slug}",
         "title": situation.title,
         "status": situation.status,
         "detail": situation.text,
-        **more,
+        **(more or {}),
     }
+
+
+def refusal_of(
+    situation: Situation, headers: Mapping[str, str] | None, more: Mapping[str, str] | None, *, navigation: bool
+) -> Refusal:
+    """A situation as the app's own `on_refusal` sees it."""
+    kept = {**private_headers(), **situation.headers, **(headers or {})}
+    document = problem_document(situation, more)
+    return Refusal(situation.status, situation.slug, situation.title, situation.text, document, kept, navigation)
 
 
 def json_reply(status: int, document: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> Reply:
@@ -95,10 +109,15 @@ def with_private(value: str | None) -> str:
     return ", ".join(names if known & {"private", "public", "no-store"} else [*names, "private"])
 
 
-def with_vary(value: str | None) -> str:
+def kept_headers(refusal: Refusal, vary: str | None) -> dict[str, str]:
+    """What an app's own answer to a refusal has to have, beside what its own `Vary` names."""
+    return {**refusal.headers, "Vary": with_vary(vary, refusal.headers["Vary"])}
+
+
+def with_vary(value: str | None, also: str = "Authorization, Cookie") -> str:
     """A `Vary` header that also names what tells visitors apart."""
     names = [name.strip() for name in (value or "").split(",") if name.strip()]
     if "*" in names:
         return "*"
     known = {name.lower() for name in names}
-    return ", ".join([*names, *(name for name in ("Authorization", "Cookie") if name.lower() not in known)])
+    return ", ".join([*names, *(name for name in also.split(", ") if name.lower() not in known)])

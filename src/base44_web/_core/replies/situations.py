@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from ...errors import BadRequestError, Base44Error, ConfigurationError, NotConnectedError, PermissionDeniedError
+from ...errors import (
+    BadRequestError,
+    Base44Error,
+    ConfigurationError,
+    NotConnectedError,
+    PermissionDeniedError,
+    ServiceRoleUnavailableError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +80,12 @@ _BY_CODE: Final = {
 }
 
 
-def situation_of(error: Base44Error) -> Situation:
+def situation_of(error: Base44Error | ConfigurationError) -> Situation:
     """What an error means for the visitor."""
+    if isinstance(error, ConfigurationError | ServiceRoleUnavailableError):
+        return NO_SERVICE_ROLE
     if not error.about_visitor:
-        return NO_SERVICE_ROLE if isinstance(error, ConfigurationError) else PLATFORM
+        return PLATFORM
     if isinstance(error, NotConnectedError) and error.connector is not None:
         return NOT_CONNECTED
     known = _BY_CODE.get(error.code or "")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from .deadline import AsyncDeadline
 from .exchange import Body, drop_if_surplus, failure, refusal, timeouts
 from .httpx_clients import library_of, without_cookies
@@ -22,7 +22,7 @@ class AsyncHttpxTransport:
 
     async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         outcome = await self._exchange(request, timeout, connect_timeout)
-        if isinstance(outcome, Base44Error):
+        if not isinstance(outcome, PlatformResponse):
             raise outcome
         return outcome
 
@@ -32,7 +32,7 @@ class AsyncHttpxTransport:
 
     async def _exchange(
         self, request: PlatformRequest, timeout: float, connect_timeout: float
-    ) -> PlatformResponse | Base44Error:
+    ) -> PlatformResponse | Base44Error | ConfigurationError:
         # A client's own build_request would add the client's headers, cookies and base URL.
         body = Body()
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from .deadline import Deadline
 from .exchange import Body, drop_if_surplus, failure, refusal, timeouts
 from .httpx_clients import library_of, without_cookies
@@ -23,7 +23,7 @@ class HttpxTransport:
 
     def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         outcome = self._exchange(request, timeout, connect_timeout)
-        if isinstance(outcome, Base44Error):
+        if not isinstance(outcome, PlatformResponse):
             raise outcome
         return outcome
 
@@ -33,7 +33,7 @@ class HttpxTransport:
 
     def _exchange(
         self, request: PlatformRequest, timeout: float, connect_timeout: float
-    ) -> PlatformResponse | Base44Error:
+    ) -> PlatformResponse | Base44Error | ConfigurationError:
         # A client's own build_request would add the client's headers, cookies and base URL.
         body = Body()
         try:

@@ -12,7 +12,7 @@ from weakref import WeakSet
 import aiohttp
 from yarl import URL
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from .deadline import AsyncDeadline
 from .exchange import Body, failure, header_mapping, refusal
 from .message import PlatformRequest, PlatformResponse
@@ -47,7 +47,7 @@ class AiohttpTransport:
 
     async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         outcome = await self._exchange(request, timeout, connect_timeout)
-        if isinstance(outcome, Base44Error):
+        if not isinstance(outcome, PlatformResponse):
             raise outcome
         return outcome
 
@@ -56,7 +56,7 @@ class AiohttpTransport:
 
     async def _exchange(
         self, request: PlatformRequest, timeout: float, connect_timeout: float
-    ) -> PlatformResponse | Base44Error:
+    ) -> PlatformResponse | Base44Error | ConfigurationError:
         body = Body()
         try:
             async with AsyncDeadline(timeout):

@@ -127,9 +127,9 @@ def header_mapping(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
     return found
 
 
-def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base44Error:
+def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base44Error | ConfigurationError:
     """What went wrong on the way, without the library's own message: that can quote a header with its credential."""
-    if isinstance(error, Base44Error):
+    if isinstance(error, Base44Error | ConfigurationError):
         return error
     if isinstance(error, RuntimeError):
         return ConfigurationError(
@@ -145,7 +145,8 @@ def failure(error: Exception, request: PlatformRequest, timeout: float) -> Base4
         )
     if "TimeoutException" in names or isinstance(error, TimeoutError):
         return RequestTimeoutError(
-            f"{origin} did not answer within {timeout:g} seconds (the setting timeout, BASE44_TIMEOUT).", code="timeout"
+            f"{origin} did not answer within {timeout:.3g} seconds (the setting timeout, BASE44_TIMEOUT).",
+            code="timeout",
         )
     if not _NOT_CONNECTED.isdisjoint(names):
         return RequestFailedError(

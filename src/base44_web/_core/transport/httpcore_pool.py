@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypedDict, cast
 from urllib.parse import urlsplit
 
-from ...errors import Base44Error
+from ...errors import Base44Error, ConfigurationError
 from .deadline import BoundedBackend, Deadline
 from .exchange import Body, drop_if_surplus, failure, header_mapping, hide_headers_in_logs, opened, refusal, timeouts
 from .message import PlatformRequest, PlatformResponse
@@ -42,7 +42,7 @@ class HttpcoreTransport:
 
     def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         outcome = self._exchange(request, timeout, connect_timeout)
-        if isinstance(outcome, Base44Error):
+        if not isinstance(outcome, PlatformResponse):
             raise outcome
         return outcome
 
@@ -54,7 +54,7 @@ class HttpcoreTransport:
 
     def _exchange(
         self, request: PlatformRequest, timeout: float, connect_timeout: float
-    ) -> PlatformResponse | Base44Error:
+    ) -> PlatformResponse | Base44Error | ConfigurationError:
         body = Body()
         pool = opened(lambda: self._pool(self._proxies.of(request.url)))
         try:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from urllib.parse import quote
 
-from ...errors import AlreadyConnectedError, Base44Error, NotConnectedError, NotFoundError
+from ...errors import AlreadyConnectedError, Base44Error, ConfigurationError, NotConnectedError, NotFoundError
 from ..claims import Token
 from ..connections.statuses import status_key
 from ..engine.context import Context
@@ -30,7 +31,11 @@ logger = logging.getLogger("base44_web")
 
 
 async def answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
-    """Answer for a view. Errors are answered as a guard answers them."""
+    """Answer for a view. Errors are answered as a guard answers them; always in our format, which our script reads."""
+    return replace(await _answer(io, context, asked), refusal=None)
+
+
+async def _answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
     early = refuse_early(asked)
     if early is not None:
         return early
@@ -48,7 +53,7 @@ async def answer(io: IO, context: Context, asked: ViewRequest) -> Reply:
                 return await _session(io, context, asked)
             case _:
                 return _logout(context, asked)
-    except Base44Error as error:
+    except (Base44Error, ConfigurationError) as error:
         reply = reply_to(error, asked.visit, guarded=True)
         assert reply is not None
         return reply

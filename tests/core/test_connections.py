@@ -710,7 +710,7 @@ def test_what_became_of_who_asked(engine: Engine, emulator: Emulator, clock: Clo
     client.renew(connection)
     after = connection_counts()
     assert [now - then for now, then in zip(after, before, strict=True)][:6] == [2, 1, 0, 1, 1, pytest.approx(17)]
-    assert after.oldest >= 10
+    assert after.oldest >= 9.999  # sums of floats
 
 
 def test_a_forked_child_begins_without(engine: Engine, emulator: Emulator) -> None:

@@ -100,6 +100,15 @@ def test_a_connection_store_beyond_this_machine(capsys: pytest.CaptureFixture[st
     clean(printed)
 
 
+def test_a_package_that_a_setting_needs(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("cryptography")
+    assert doctor(capsys, **GOOD, **SESSION)[1] == []
+    monkeypatch.setitem(sys.modules, "cryptography.fernet", None)
+    _, found, printed = doctor(capsys, **GOOD, **SESSION)
+    assert found == ["E001"]
+    assert "base44-web[session]" in printed
+
+
 def test_a_typo_is_told_the_right_name(capsys: pytest.CaptureFixture[str]) -> None:
     _, _, printed = doctor(capsys, **{**GOOD, "BASE44_APP_USER_CONECTORS": "x"})
     assert "Did you mean BASE44_APP_USER_CONNECTORS?" in printed

@@ -139,7 +139,8 @@ def test_what_the_fixtures_do(pytester: pytest.Pytester) -> None:
     text = result.stdout.str()
     assert "ordered what no request has met: Fault(status=503) for any method" in text
     assert "*/tokn. Does the path match" in text
-    assert text.count("ordered what no request has met") == 1  # who fails for another reason hears of that
+    told = text.partition("short test summary")[0]  # which repeats it in CI
+    assert told.count("ordered what no request has met") == 1  # who fails for another reason hears of that
     assert "The mark base44 takes connectors, connected, mode, user, by name: not 'calendar', conected." in text
 
 

@@ -8,6 +8,7 @@ from typing import Any, final
 
 from ...errors import ConfigurationError
 from ..config import Settings
+from ..engine.engine import Engine
 from ..guards.startup import NO_VIEWS, without_views
 from ..secret import Opaque, Secret
 from .configured import check_settings, check_variables
@@ -61,8 +62,13 @@ def tried(load: Callable[[], Any]) -> tuple[Any, str | None]:
 
 def check(survey: Survey) -> Iterator[Finding]:
     """All that can be said without asking anybody."""
-    if survey.problem is not None:
-        yield Finding("E001", survey.problem, f"Look in {survey.place}.")
+    settings, problem = survey.settings, survey.problem
+    if problem is not None:
+        yield Finding("E001", problem, f"Look in {survey.place}.")
+    elif settings is not None:
+        _, missing = tried(lambda: Engine(settings).close())  # what the middleware makes as it starts
+        if missing is not None:
+            yield Finding("E001", missing, "Until then the server does not start.")
     yield from survey.more
     yield from _check_app(survey)
     if survey.settings is not None:

@@ -32,7 +32,7 @@ class _Seldom:
 
     def __init__(self) -> None:
         self._said = -math.inf
-        self._what = ""
+        self._what: str = ""
         self._count = 0
 
     def may_say(self, what: str = "") -> bool:
@@ -40,7 +40,8 @@ class _Seldom:
         now = time.monotonic()
         if now - self._said < 1 and what == self._what:
             return False
-        self._said, self._what = now, what
+        self._said = now
+        self._what = what
         return True
 
     def taken(self) -> int:

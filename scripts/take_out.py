@@ -213,7 +213,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("C-2", "_core/connections/fetch.py", "caller.service_token if self._by_service else None", "None", f"{CON} -k service_tokens_that"),
     ("C-2", "_core/connections/fetch.py", "return None if caller.state is not None else self", "return self", f"{CON} -k with_a_state"),
     ("C-2", "_core/connections/fetch.py", "return None if user is None or caller.state is not None else self.entry_of(caller, wanted, user.id)", "return None if caller.state is not None else self.entry_of(caller, wanted, user.id if user else '')", f"{CON} -k not_verified"),
-    ("C-2", "_core/connections/fetch.py", "        if caller.service_token is None:\n            wire.service_token(caller)\n", "", f"{CON} -k without_a_service_token"),
+    ("C-2", "_core/connections/fetch.py", "        wire.service_token(caller)\n", "", f"{CON} -k without_a_service_token"),
     ("C-1", "_core/engine/context.py", "    return context.bind(outcome, wanted)\n", "    outcome.first = getattr(outcome, 'first', None) or context.bind(outcome, wanted)\n    return outcome.first\n", f"{CON} -k credentials_of_their_own"),
     ("C-3", "_core/connections/fetch.py", "if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):", "if True:", f"{CON} -k bad_leader"),
     ("C-3", "_core/connections/fetch.py", "if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):", "if _credentials(landed.caller) == _credentials(caller):", f"{CON} -k shared_by_all"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import time
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from base44_web import AppUser, Settings
+from base44_web._core.connections import fetch
 from base44_web._core.engine.engine import _engines
-from base44_web._core.platform import perform
+from base44_web._core.platform import io, perform
 from base44_web._core.replies import refuse
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import Headers, bearer
@@ -69,7 +71,8 @@ def clean_environment() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def engines_are_closed() -> Iterator[None]:
     """Here, and not by the collector: where that runs inside deeply nested JSON, no finalizer can."""
-    refuse._UNUSABLE = refuse._Seldom()  # each test reads its own log
+    for each in (refuse._UNUSABLE, refuse._FAILING, fetch._REFUSED, io._WARNED):
+        each._told = -math.inf  # each test reads its own log
     yield
     for engine in list(_engines):
         engine.close()

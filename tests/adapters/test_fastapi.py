@@ -495,7 +495,13 @@ def test_decorators_in_the_place_of_a_dependency(settings: Settings, subtests: p
     def plain_annotated(x: Annotated[str | None, app_user_required] = None) -> str:
         return "in"
 
-    for view in (default, plain_default, keyword, annotated, plain_annotated):
+    def dependency(x: str = CONNECTED) -> str:
+        return "in"
+
+    def of_a_dependency(x: str = Depends(dependency)) -> str:
+        return x
+
+    for view in (default, plain_default, keyword, annotated, plain_annotated, of_a_dependency):
         with subtests.test(view.__name__):
             app = FastAPI()
             app.add_middleware(Base44Middleware, settings=settings)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
 from typing import Any
 
 import pytest
@@ -20,7 +19,6 @@ from base44_web import (
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.incoming.request import Incoming
-from base44_web._core.platform import io as _io
 from base44_web.testing import Emulator, Fault
 from tests.checks import Headers, bearer
 
@@ -126,7 +124,6 @@ def test_a_blocking_call_on_an_event_loop_is_warned_of(
 ) -> None:
     """Once a minute; and where it is in its place, not."""
     client = client_of(emulator, [])
-    monkeypatch.setattr(_io, "_warned", [-math.inf])
     client.as_service_role.connectors.get_connection("slack")
 
     async def awaiting() -> None:

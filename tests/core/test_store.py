@@ -492,7 +492,7 @@ def test_frozen_and_lost(
     for _ in range(3):
         assert asking.get(client)
     assert asking.calls() == 1  # of shared ones for some seconds
-    assert [record.message for record in caplog.records if "connection_store" in record.message].__len__() == 1
+    assert sum("connection_store" in record.message for record in caplog.records) == 1
     assert store_of(client).breaker.is_open
     redis_server.thaw()
     assert eventually(lambda: not store_of(client).breaker.is_open)
@@ -573,6 +573,19 @@ def test_what_it_should_not_hold(
             assert asking.calls() >= 1
             for client in clients:
                 assert eventually(lambda client=client: not store_of(client).breaker.is_open)
+
+
+def test_what_came_too_late_to_be_kept_lets_go_of_the_lock(
+    server: Any, emulator: Emulator, connected: AppUser, clock: Clock, redis_server: RedisServer
+) -> None:
+    def slow(request: Any, timeout: float) -> Any:
+        clock.forward(2 if "/token" in request.url else 0)
+        return emulator.transport.open().send(request, timeout=timeout, connect_timeout=timeout)
+
+    client = server(connected, Scripted(slow), connection_ttl=1)
+    assert client.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+    with client_to(redis_server) as redis:
+        assert not [key for key in redis.scan_iter() if key.endswith(b":lock")]
 
 
 def test_what_is_too_old(

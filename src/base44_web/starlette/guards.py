@@ -172,7 +172,9 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         if starting:  # later it is refused as it is copied
             _check_defaults(endpoint)
         dependant = _attribute(each, "dependant")
-        yield from _dependencies(dependant)
+        for dependency in _dependencies(dependant):
+            _check_spelling(dependency)
+            yield dependency
         _check_cache(endpoint, dependant)
         for depends in getattr(_attribute(each, "include_context"), "dependencies", ()):
             yield getattr(depends, "dependency", None)

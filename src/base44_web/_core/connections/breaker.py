@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any, Final, final
 
 from ..clock import Clock
+from ..seldom import Seldom
 
 logger = logging.getLogger("base44_web")
 _PAUSE: Final = 1.0  # seconds between two tries
@@ -28,12 +29,11 @@ class Breaker:
         probe: uses the store as requests do, on a connection of its own; raises if it cannot.
     """
 
-    __slots__ = ("__weakref__", "_clock", "_closed", "_lock", "_probe", "_told", "is_open")
+    __slots__ = ("__weakref__", "_closed", "_lock", "_probe", "_told", "is_open")
 
     def __init__(self, clock: Clock, probe: Callable[[], None]) -> None:
-        self._clock = clock
         self._probe = probe
-        self._told = -_TOLD
+        self._told = Seldom(_TOLD, clock.monotonic)
         self.after_fork()
 
     def after_fork(self) -> None:
@@ -49,9 +49,7 @@ class Breaker:
                 return
             self.is_open = True
             self._closed = threading.Event()  # it may have been closed, and be used again
-            tells = self._clock.monotonic() - self._told >= _TOLD
-            if tells:
-                self._told = self._clock.monotonic()
+            tells = self._told.happened() > 0
         if tells:
             # Without the error's text: it can have the address, and that a password.
             logger.warning(

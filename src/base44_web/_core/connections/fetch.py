@@ -20,6 +20,7 @@ from ..platform.io import IO
 from ..platform.perform import fly, perform
 from ..platform.queues import Limiter
 from ..secret import Opaque
+from ..seldom import Seldom
 from ..values import AppUser, ConnectionRecord
 from .memory import ConnectionMemory, Entry, Route
 from .renewals import Renewals
@@ -36,6 +37,7 @@ _MAKE: Final = {
 _PERSONAL: Final = (400, 401, 403, 422)  # what can be about the token or the user of who asks
 _SHARED_TRIES: Final = 2
 _WITHOUT_STORE: Final = 5.0  # seconds
+_REFUSED: Final = Seldom(1)
 
 
 @final
@@ -87,8 +89,7 @@ class Connections(Opaque):
         Raises:
             ServiceRoleUnavailableError: there is no service token, and so nothing to be had.
         """
-        if caller.service_token is None:
-            wire.service_token(caller)
+        wire.service_token(caller)
         if wanted.route != "app_user":
             return None if caller.state is not None else self.entry_of(caller, wanted, None)
         return None if user is None or caller.state is not None else self.entry_of(caller, wanted, user.id)
@@ -194,11 +195,8 @@ async def _through_store(
     if entry is None:
         return await ask()
     if store is not None:
-        asked = False
 
         async def asking() -> ConnectionRecord | Base44Error:
-            nonlocal asked
-            asked = True
             if not fresh:
                 memory.count("misses")
             return await ask()
@@ -206,8 +204,7 @@ async def _through_store(
         end = connections.identity.platform.clock.monotonic() + connections.identity.platform.settings.timeout
         try:
             found = await store.fetch(io, entry, asking, will_do, end=end, fresh=fresh)
-        except StoreDownError:
-            assert not asked
+        except StoreDownError:  # nobody was asked
             memory.count("failures")
         else:
             if not isinstance(found, Kept):
@@ -296,10 +293,11 @@ async def _whose_fault(io: IO, identity: Identity, caller: Caller, refused: Auth
         except Base44Error as error:
             return error
     refused.about_visitor = False
-    logger.error(
-        "The platform refuses the service token: check service_token (BASE44_SERVICE_TOKEN) and app_id.",
-        extra={"base44_event": "service_token_refused"},
-    )
+    if _REFUSED.happened():
+        logger.error(
+            "The platform refuses the service token: check service_token (BASE44_SERVICE_TOKEN) and app_id.",
+            extra={"base44_event": "service_token_refused"},
+        )
     return refused
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, Final, TypeAlias, final
+from typing import Any, Final, final
 
 from ...errors import ConfigurationError
+from ..fields import Factories
 from ..secret import Opaque, Secret
 
-Factories: TypeAlias = tuple[Callable[[], Any], Callable[[], Any]]
 SECONDS: Final = 0.05  # for a command, and to connect: a store that takes longer is slower than the platform
 
 

@@ -189,16 +189,15 @@ class SharedStore(Opaque):
             with contextlib.suppress(StoreDownError):
                 await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
             raise
+        age = self._clock.monotonic() - outcome.asked if isinstance(outcome, ConnectionRecord) else 0.0
         try:
-            if not isinstance(outcome, ConnectionRecord) or not isinstance(generation, bytes):
-                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
-                return outcome
-            age = self._clock.monotonic() - outcome.asked
-            if age < self._ttl:
+            if isinstance(outcome, ConnectionRecord) and isinstance(generation, bytes) and age < self._ttl:
                 sealed = sealing.seal(spot, outcome, generation=generation, issued=self._clock.time() - age)
                 keys = (spot.value, spot.generation, spot.lock, spot.connecting)
                 times = (_milliseconds(self._ttl - age), _milliseconds(_GENERATION))
                 await self._eval(io, _PUT, keys, nonce, generation, sealed, *times)
+            else:  # who waits has nothing to wait for
+                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
         except StoreDownError:
             pass  # it lets go of the lock by itself
         return outcome

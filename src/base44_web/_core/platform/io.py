@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import logging
-import math
 import threading
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Hashable
@@ -17,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Final, Protocol, TypeVar, final
 
 from ...errors import Base44Error
+from ..seldom import Seldom
 from ..transport.pools import Pools, running_loop
 from .queues import Flight, SingleFlight
 
@@ -136,12 +136,11 @@ def _in_event_loop() -> bool:
     return True
 
 
-_warned = [-math.inf]
+_WARNED: Final = Seldom(60)
 
 
 def _warn_of_blocking() -> None:
-    if time.monotonic() - _warned[0] > 60:
-        _warned[0] = time.monotonic()
+    if _WARNED.happened():
         logger.warning(
             "A blocking call to the platform is made on an event loop's thread, which stands still meanwhile: in async "
             "code use the awaiting client, request.base44.aio (or AsyncBase44).",

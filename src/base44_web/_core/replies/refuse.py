@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
-import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import cast
 from urllib.parse import quote
 
-from ...errors import (
-    Base44Error,
-    ConfigurationError,
-    NotConnectedError,
-    ServiceRoleUnavailableError,
-)
+from ...errors import Base44Error, ConfigurationError, NotConnectedError, ServiceRoleUnavailableError
 from ..incoming.session import clear_cookie
+from ..seldom import Seldom
 from .assets import VERSION
 from .reply import Page, Reply, page_reply, private_headers, problem, refusal_of
 from .situations import BAD_REQUEST, NOT_CONNECTED, TOO_LARGE, Situation, situation_of
@@ -27,30 +22,8 @@ logger = logging.getLogger("base44_web")
 _RETRY_AFTER = (1, 5, 60)  # seconds: least, usual, most
 
 
-class _Seldom:
-    """Once a second at most: while the platform fails, every request has the same to say."""
-
-    def __init__(self) -> None:
-        self._said = -math.inf
-        self._what: str = ""
-        self._count = 0
-
-    def may_say(self, what: str = "") -> bool:
-        self._count += 1
-        now = time.monotonic()
-        if now - self._said < 1 and what == self._what:
-            return False
-        self._said = now
-        self._what = what
-        return True
-
-    def taken(self) -> int:
-        count, self._count = self._count, 0
-        return count
-
-
-_SELDOM = _Seldom()
-_UNUSABLE = _Seldom()
+_FAILING = Seldom(1)
+_UNUSABLE = Seldom(1)
 
 
 def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: bool) -> Reply | None:
@@ -69,7 +42,7 @@ def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: 
     if isinstance(error, ConfigurationError | ServiceRoleUnavailableError):
         if not guarded:
             return None
-        times = _UNUSABLE.taken() if _UNUSABLE.may_say(str(error)) else 0
+        times = _UNUSABLE.happened(str(error))
         if times:
             logger.error(
                 "A guard cannot let anybody pass (%d times since this was said): %s",
@@ -85,8 +58,8 @@ def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: 
         return tell(situation, visit, ended)
     if not guarded:
         return None
-    if _SELDOM.may_say():
-        times = _SELDOM.taken()
+    times = _FAILING.happened()
+    if times:
         logger.warning(
             "A guard could not ask the platform (%d times since this was said): %s",
             times,

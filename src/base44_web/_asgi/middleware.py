@@ -84,11 +84,11 @@ class ASGIMiddleware:
 
     def put_headers(self, own: Any, refusal: Refusal) -> None:
         """Give the app's own answer to a refusal the headers that it has to have (`kept_headers`)."""
-        raise NotImplementedError
+        raise NotImplementedError  # a framework that has an `on_refusal` has this, too
 
     async def send_own(self, own: Any, scope: Scope, send: Send) -> None:
         """Send the app's own answer to a refusal, as to a request."""
-        raise NotImplementedError
+        raise NotImplementedError  # as `put_headers`
 
     # --- what is the same in all
 

@@ -28,6 +28,7 @@ except ModuleNotFoundError as error:
 from .._core.engine.context import Context
 from .._core.guards.admit import admit, at_once
 from .._core.guards.startup import CONNECTORS, Needs, check_connectors
+from .._core.names import AppUserConnector
 from .._core.platform.io import BLOCKING, IO, run
 from .._core.replies.openapi import BEARER_FORMAT, DESCRIPTION, RESPONSES
 from .._core.values import AppUser
@@ -58,7 +59,7 @@ class AppUserAuth(HttpAuthBase):
     openapi_bearerFormat = BEARER_FORMAT  # noqa: N815 - what follows the underscore is OpenAPI's
     openapi_description = DESCRIPTION
 
-    def __init__(self, *connectors: str, fresh: bool = False) -> None:
+    def __init__(self, *connectors: AppUserConnector, fresh: bool = False) -> None:
         super().__init__()
         self.is_async = True  # to Ninja: it may have to be awaited
         self._needs = Needs(check_connectors(connectors, "AppUserAuth") if connectors else (), fresh)

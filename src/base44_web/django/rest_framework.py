@@ -33,6 +33,7 @@ except ModuleNotFoundError as error:
 
 from .._core.guards.admit import admit, at_once
 from .._core.guards.startup import CONNECTORS, Needs, check_connectors
+from .._core.names import AppUserConnector
 from .._core.platform.io import BLOCKING, run
 from .._core.replies.refuse import described, reply_to
 from .._core.replies.reply import problem_document
@@ -110,7 +111,7 @@ class AppUserConnected(_Guard):
         TypeError: no connectors, or something else than strings.
     """
 
-    def __init__(self, *connectors: str, fresh: bool = False) -> None:
+    def __init__(self, *connectors: AppUserConnector, fresh: bool = False) -> None:
         self.needs = Needs(check_connectors(connectors, "AppUserConnected"), fresh)
         setattr(self, CONNECTORS, self.needs.connectors)
 

@@ -11,6 +11,7 @@ from litestar.handlers import BaseRouteHandler
 from .._asgi.guards import admission
 from .._asgi.replies import Refused
 from .._core.guards.startup import CONNECTORS, Needs, check_connectors
+from .._core.names import AppUserConnector
 from .._core.replies.reply import Reply
 from ..errors import ConfigurationError
 from .request import context_of
@@ -32,7 +33,7 @@ async def app_user_required(connection: ASGIConnection[Any, Any, Any, Any], rout
 setattr(app_user_required, CONNECTORS, ())
 
 
-def app_user_connected(*connectors: str, fresh: bool = False) -> Guard:
+def app_user_connected(*connectors: AppUserConnector, fresh: bool = False) -> Guard:
     """A guard: only app users who have connected all of `connectors` get in. `guards=[app_user_connected("calendar")]`.
 
     In the handler, `base44.connection(connector)` is at hand. As `app_user_required` otherwise.

@@ -12,6 +12,7 @@ from .._asgi.replies import refusal
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
 from .._core.guards.startup import Needs, check_function, is_awaiting
+from .._core.names import AppUserConnector
 from ..errors import Base44Error, ConfigurationError
 from .replies import answer
 from .request import current_context, current_scope
@@ -37,7 +38,7 @@ def app_user_required(view: V) -> V:
     return _guard(view, Needs())
 
 
-def app_user_connected(*connectors: str, fresh: bool = False) -> Callable[[V], V]:
+def app_user_connected(*connectors: AppUserConnector, fresh: bool = False) -> Callable[[V], V]:
     """Guard a view: only app users who have connected all of `connectors` get in.
 
     In the view, `request.base44.connection(connector)` is at hand. As `app_user_required` otherwise.

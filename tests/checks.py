@@ -51,6 +51,13 @@ def check_problem(answer: httpx2.Response, status: int, slug: str) -> dict[str, 
     return document
 
 
+def shows(page: Any, text: str, place: str = "main") -> None:
+    """A browser's page says so, at once or as soon as its script knows."""
+    from playwright.sync_api import expect  # only where there is a browser
+
+    expect(page.locator(place)).to_contain_text(text, use_inner_text=True, timeout=30_000)
+
+
 def check_page(answer: httpx2.Response, status: int = 200) -> str:
     """A page under whose headers no script but ours runs, and that nobody frames or keeps."""
     assert answer.status_code == status, answer.text

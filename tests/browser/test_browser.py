@@ -15,6 +15,7 @@ import pytest
 from base44_web import AppUser
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from base44_web.testing import _emulator as emulator_module
+from tests.checks import shows
 from tests.conftest import CHROMIUM, OPTIONS
 from tests.npm import installed
 from tests.serving import PATIENCE, app_environment, needs, serving
@@ -155,7 +156,7 @@ def arrived(page: Any, site: Site, user: AppUser) -> None:
     page.wait_for_url(site.guarded)
     row = site.emulator._state.connection("app_user", CALENDAR_ID, user.id)
     assert row is not None
-    assert row["token"] in page.inner_text("body")
+    shows(page, row["token"], "body")
 
 
 def message(page: Any, text: str) -> None:
@@ -172,18 +173,18 @@ def flows_started(site: Site) -> int:
 def test_connect_and_disconnect(chromium: Any, site: Site, ada: AppUser) -> None:
     with opened(chromium) as page:
         to_connect_page(page, site, ada)
-        assert f"You are signed in to Daybook as {ada.email}." in page.inner_text("main")
+        shows(page, f"You are signed in to Daybook as {ada.email}.")
         popup = popup_of(page)
         popup.wait_for_selector("text=Allow")
-        assert f"wants to use Google Calendar for {ada.email}." in popup.inner_text("main")
-        assert "A stand-in." in popup.inner_text("main")
+        shows(popup, f"wants to use Google Calendar for {ada.email}.")
+        shows(popup, "A stand-in.")
         assert popup.evaluate("window.opener") is None
         message(page, "Decide in the window")
         allow(popup)
         arrived(page, site, ada)
         page.goto(f"{site.connect}?next=/x")
         page.wait_for_selector("h1:has-text('is connected')")
-        assert "Daybook can use Google Calendar for you." in page.inner_text("main")
+        shows(page, "Daybook can use Google Calendar for you.")
         settle(page)
         page.click("button:has-text('Disconnect')")
         page.wait_for_selector("h1:has-text('Connect Google Calendar')")
@@ -209,7 +210,7 @@ def test_two_users_see_only_their_own(chromium: Any, site: Site, ada: AppUser) -
     with opened(chromium) as first, opened(chromium) as second:
         for page, user in ((first, ada), (second, grace)):
             to_connect_page(page, site, user)
-            assert user.email in page.inner_text("main")
+            shows(page, user.email)
         popups = [popup_of(first), popup_of(second)]
         for popup in popups:
             allow(popup)
@@ -235,7 +236,7 @@ def test_a_token_in_local_storage(chromium: Any, site: Site, ada: AppUser) -> No
     """A single-page app of this origin: the server cannot know who opens the connect page, its script can."""
     with opened(chromium) as page:
         page.goto(f"{site.connect}?next=/base44/connect/calendar%3Fhere")
-        assert "sign in" in page.inner_text("main")
+        shows(page, "sign in")
         page.evaluate("token => localStorage.setItem('base44_access_token', token)", site.emulator.sign_in(ada))
         page.reload()
         page.wait_for_selector(f"text={ada.email}")

@@ -20,6 +20,7 @@ import pytest
 
 from base44_web import AppUser
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
+from tests.checks import shows
 
 ROOT = Path(__file__).parent.parent.parent
 KEY = "base44_access_token"
@@ -177,7 +178,7 @@ def says(page: Any, text: str) -> None:
 def signed_out(page: Any) -> None:
     """The page's text and button are those for somebody who is not signed in."""
     page.wait_for_selector("a.button:has-text('Sign in'):visible")
-    assert "sign in to this app first" in page.inner_text("main")
+    shows(page, "sign in to this app first")
     assert not page.is_visible("button:has-text('Connect')")
     assert not page.is_visible("text=You are signed in")
 
@@ -230,7 +231,7 @@ def test_a_token_in_the_address_is_taken_away_unused(page: Any, site: Site, ada:
     before = len(site.emulator.requests)
     if state == "known":
         by_token(page, site, site.token(ada), f"?next=/after&access_token={site.token(eve)}")
-        assert ada.email in page.inner_text("main")
+        shows(page, ada.email)
     else:
         page.goto(f"{site.connect}?access_token={site.token(eve)}&next=/after#x")
         page.wait_for_function("!location.href.includes('access_token')")
@@ -386,7 +387,7 @@ def test_somebody_signs_in_again_by_session(page: Any, site: Site, ada: AppUser)
     )
     page.evaluate("dispatchEvent(new Event('focus'))")  # as the user comes back
     page.wait_for_selector("button:has-text('Connect'):visible")
-    assert ada.email in page.inner_text("main")
+    shows(page, ada.email)
 
 
 # --- tokens that expire

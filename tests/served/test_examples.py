@@ -13,6 +13,7 @@ from base44_web import AppUser
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.browser.test_browser import allow, check_page, opened, settle
 from tests.checks import NAVIGATION as NAVIGATION_PAIRS
+from tests.checks import shows
 from tests.serving import PATIENCE, ROOT, app_environment, eventually, free_port, running
 
 NAVIGATION = dict(NAVIGATION_PAIRS)
@@ -202,7 +203,7 @@ def walk_through(page: Any, framework: str, url: str, first: str, hands: Hands) 
         hands.press("#connect")
     if framework != "fastapi":
         page.wait_for_selector("h1:has-text('Connect Google Calendar')")
-        assert f"You are signed in to Daybook as {first.lower()}@example.com." in page.inner_text("main")
+        shows(page, f"You are signed in to Daybook as {first.lower()}@example.com.")
         settle(page)
     else:
         page.wait_for_selector("#connect:visible")
@@ -213,7 +214,7 @@ def walk_through(page: Any, framework: str, url: str, first: str, hands: Hands) 
     page.wait_for_selector(f'#events:has-text("{first}\'s stand-up")')
     assert len({"Ada", "Grace"} & set(page.inner_text("#events").replace("'", " ").split())) == 1
     assert page.inner_text("#who").startswith(first)
-    assert "/app-user-auth/connectors/" in page.inner_text(".calls >> nth=-1")
+    shows(page, "/app-user-auth/connectors/", ".calls >> nth=-1")
     look("calendar")
     if rendered:
         without_scripts(page, url, first)
@@ -238,10 +239,10 @@ def without_scripts(page: Any, url: str, first: str) -> None:
     with opened(page.context.browser, java_script_enabled=False, storage_state=page.context.storage_state()) as plain:
         plain.goto(url)
         plain.click("a:has-text('Open my calendar')")
-        assert first in plain.inner_text("#events")
-        assert first in plain.inner_text("#who")
+        shows(plain, first, "#events")
+        shows(plain, first, "#who")
         plain.click("a:has-text('Source of this view')")
-        assert "def calendar(" in plain.inner_text("#calendar")
+        shows(plain, "def calendar(", "#calendar")
         plain.goto(f"{url}sign-in")
-        assert "needs scripts" in plain.inner_text("main")
+        shows(plain, "needs scripts")
         assert not plain.is_visible("form[data-login]")

@@ -19,7 +19,7 @@ import pytest
 
 from base44_web import AppUser
 from base44_web.testing import CALENDAR_ID, Emulator
-from tests.checks import NAVIGATION, SESSION_SECRET
+from tests.checks import NAVIGATION, SESSION_SECRET, shows
 from tests.conftest import playwright_or_skip
 from tests.serving import PATIENCE, ROOT, app_environment, eventually, free_port, needs, serving
 
@@ -147,5 +147,5 @@ def test_in_a_browser(site: tuple[str, int, str], emulator: Emulator, ada: AppUs
         page.evaluate(f"async token => (await ({script})(token)).status", emulator.sign_in(ada))
         page.goto(f"{origin}/base44/connect/calendar")
         assert ada.email is not None
-        assert ada.email in page.inner_text("main")
+        shows(page, ada.email)
         browser.close()

@@ -17,6 +17,7 @@ from ._core.installed import need
 need("fastapi")
 
 import logging
+from functools import lru_cache
 from typing import Annotated, Any, Final, NoReturn, cast
 
 from fastapi import APIRouter, Depends, HTTPException
@@ -91,19 +92,12 @@ SyncBase44Client = Annotated[Base44, Depends(_blocking)]
 """The blocking client for this request's app user, in plain `def` endpoints."""
 
 
-_USER: Final = Needs()
-
-
 class _Admission(HTTPBearer):
-    """The guard as a dependency, which declares the bearer scheme, too.
+    """The guard as a dependency, which declares the bearer scheme, too."""
 
-    Equal guards are one, for FastAPI's cache and for `dependency_overrides`.
-    """
-
-    def __init__(self, needs: Needs = _USER) -> None:
+    def __init__(self, needs: Needs) -> None:
         super().__init__(**_SCHEME, auto_error=False)
         self.needs = needs
-        self._hash = hash(needs)  # FastAPI asks for it three times a request
         setattr(self, CONNECTORS, needs.connectors)
 
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:  # type: ignore[override]
@@ -119,11 +113,11 @@ class _Admission(HTTPBearer):
         assert connection is not None
         return connection
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Admission) and other.needs == self.needs
 
-    def __hash__(self) -> int:
-        return self._hash
+@lru_cache(maxsize=None, typed=True)  # a ConnectorID is equal to a str, and another guard
+def _admission(*connectors: str, fresh: bool = False) -> _Admission:
+    """Equal guards are one object: FastAPI's cache and `dependency_overrides` look for it, several times a request."""
+    return _Admission(Needs(connectors, fresh))
 
 
 class _CalledGuard(type):
@@ -181,7 +175,7 @@ class AppUserRequired(_GuardParameter):
     """
 
     def __init__(self) -> None:
-        super().__init__(_Admission())
+        super().__init__(_admission())
 
 
 class AppUserConnection(_GuardParameter):
@@ -201,7 +195,7 @@ class AppUserConnection(_GuardParameter):
     _example = '"calendar"'
 
     def __init__(self, connector: AppUserConnector, *, fresh: bool = False) -> None:
-        super().__init__(_Admission(Needs(check_connectors((connector,), "AppUserConnection"), fresh)))
+        super().__init__(_admission(*check_connectors((connector,), "AppUserConnection"), fresh=fresh))
 
 
 def connect_router() -> APIRouter:

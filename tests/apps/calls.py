@@ -111,9 +111,15 @@ def escape_sync(base44: Base44, call: dict[str, Any]) -> None:
 async def guarded_async(base44: AsyncBase44) -> dict[str, Any]:
     """What a view behind `app_user_connected("calendar")` has: the guard's connection, and the same when asked again."""
     again = await base44.as_service_role.connectors.get_current_app_user_connection("calendar")
-    return {"same": again is base44.connection("calendar"), "access_token": again.access_token}
+    return {
+        "same": again.access_token == base44.connection("calendar").access_token,
+        "access_token": again.access_token,
+    }
 
 
 def guarded_sync(base44: Base44) -> dict[str, Any]:
     again = base44.as_service_role.connectors.get_current_app_user_connection("calendar")
-    return {"same": again is base44.connection("calendar"), "access_token": again.access_token}
+    return {
+        "same": again.access_token == base44.connection("calendar").access_token,
+        "access_token": again.access_token,
+    }

@@ -45,7 +45,10 @@ def make(kind: str, settings: Any, transport: Any = None, *, on_refusal: Any = N
     if kind == "async":
 
         async def guarded(base44: Base44Client, connection: Calendar) -> Any:
-            return {**await guarded_async(base44), "given": connection is base44.connection("calendar")}
+            return {
+                **await guarded_async(base44),
+                "given": connection.access_token == base44.connection("calendar").access_token,
+            }
 
         async def me(user: User) -> Any:
             return JSONResponse(plain(user))
@@ -56,7 +59,10 @@ def make(kind: str, settings: Any, transport: Any = None, *, on_refusal: Any = N
     else:
 
         def guarded(base44: SyncBase44Client, connection: Calendar) -> Any:  # type: ignore[misc]
-            return {**guarded_sync(base44), "given": connection is base44.connection("calendar")}
+            return {
+                **guarded_sync(base44),
+                "given": connection.access_token == base44.connection("calendar").access_token,
+            }
 
         def me(user: User) -> Any:  # type: ignore[misc]
             return JSONResponse(plain(user))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import json
 from typing import Any
@@ -9,10 +10,9 @@ from typing import Any
 import httpx2
 import pytest
 
-from base44_web import (
-    Base44Error,
-    ConfigurationError,
-)
+from base44_web import Base44Error, ConfigurationError, Connection
+from base44_web._core.engine.context import Context
+from base44_web._core.incoming.caller import Caller
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.apps.calls import encode_call
 from tests.checks import (
@@ -35,6 +35,23 @@ def fields() -> dict[str, Any]:
 
 def get(driver: Driver, path: str, headers: Headers, method: str = "GET") -> httpx2.Response:
     return driver.request(method, path, headers)
+
+
+def test_nothing_of_a_request_is_left_to_the_garbage_collector(driver: Driver, emulator: Emulator) -> None:
+    """It would hold the credentials, and memory, until the collector comes by."""
+    if driver.name.startswith("django-asgi"):
+        pytest.skip("Django leaves each ASGI request, and what is on it, to the collector itself")
+    headers = signed_in(emulator)
+    emulator.connect(emulator.add_user("ada@test.example"), CALENDAR_ID)
+    get(driver, "/guarded", headers)
+    gc.collect()
+    gc.disable()
+    try:
+        assert get(driver, "/guarded", headers).status_code == 200
+        left = [type(each).__name__ for each in gc.get_objects() if type(each) in (Context, Caller, Connection)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 def test_connected(driver: Driver, emulator: Emulator) -> None:

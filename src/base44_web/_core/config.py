@@ -361,13 +361,13 @@ class Settings(_Given):
             ConfigurationError: names are configured, and a plain string is neither one of them nor the ID of one: a
                 typo must not become an ID, which nobody would ever be connected to. Any other ID is a `ConnectorID`.
         """
-        known = self.app_user_connectors
-        if isinstance(connector, ConnectorID) or not known:
+        if isinstance(connector, ConnectorID):
             return connector
-        found = known.get(connector, connector)
-        if found not in known.values():
+        known = self.app_user_connectors
+        found = known.get(connector)
+        if found is None and known and connector not in known.values():
             raise unknown_connector(connector, known)
-        return found
+        return found or connector
 
     def guarded_id(self, connector: str) -> str:
         """As `connector_id`, for a guard: whether names are configured or not."""

@@ -71,7 +71,8 @@ class Context(Opaque):
         self.awaiting = awaiting
         self._incoming = source if isinstance(source, Incoming) else None
         self._caller = source if isinstance(source, Caller) else None
-        self._connections: dict[str, tuple[Connection, float]] = {}
+        # Records: a connection holds its context, and the cycle would leave each request to the garbage collector.
+        self._connections: dict[str, tuple[ConnectionRecord, float]] = {}
         self._user: tuple[AppUser | None, float] = None, 0.0
         self.admitted: AppUser | None = None
         self.was_read = self.closed = False
@@ -154,14 +155,19 @@ class Context(Opaque):
 
     # --- what a guard fetched
 
-    def keep(self, connector_id: str, connection: Connection) -> None:
+    def keep(self, connector_id: str, record: ConnectionRecord) -> None:
         """Keep a connection at hand for the rest of this request."""
-        self._connections[connector_id] = connection, self.engine.platform.clock.monotonic() + _AT_HAND
+        self._connections[connector_id] = record, self.engine.platform.clock.monotonic() + _AT_HAND
+
+    def has(self, connector_id: str) -> bool:
+        """Whether a connection was fetched for this request less than a minute ago: a stream can go on for hours."""
+        found = self._connections.get(connector_id)
+        return found is not None and self.engine.platform.clock.monotonic() < found[1]
 
     def at_hand(self, connector_id: str) -> Connection | None:
-        """A connection that was fetched for this request, for a minute: a stream can go on for hours."""
-        found = self._connections.get(connector_id)
-        return found[0] if found is not None and self.engine.platform.clock.monotonic() < found[1] else None
+        """The connection that this request has; see `has`."""
+        wanted = Wanted("app_user", connector_id)
+        return self.bind(self._connections[connector_id][0], wanted) if self.has(connector_id) else None
 
     def drop(self, connector_id: str | None) -> None:
         """Drop what is at hand of a connector, or of all: the app user disconnects."""
@@ -236,18 +242,17 @@ async def _identify(io: IO, context: Context) -> AppUser:
     return user
 
 
-def kept_connection(context: Context, wanted: Wanted, user: AppUser | None) -> Connection | None:
+def kept_record(context: Context, wanted: Wanted, user: AppUser | None) -> ConnectionRecord | None:
     """A connection, if the cache has it; nobody is asked."""
-    record = at_hand(context.engine.connections, context.caller, wanted, user)
-    return None if record is None else context.bind(record, wanted)
+    return at_hand(context.engine.connections, context.caller, wanted, user)
 
 
-def remember(context: Context, connector_id: str, user: AppUser, found: Connection) -> None:
+def remember(context: Context, connector_id: str, user: AppUser, found: ConnectionRecord) -> None:
     """Keep what was fetched before the user was verified: now they are, by the same token."""
     connections = context.engine.connections
     entry = connections.entry(context.caller, Wanted("app_user", connector_id), user)
     if entry is not None:
-        connections.keep(entry, found._record)
+        connections.keep(entry, found)
 
 
 def connection(io: IO, context: Context, route: Route, connector: str, *, fresh: bool = False) -> Steps[Connection]:
@@ -277,9 +282,9 @@ async def _kept_or_fetched(
             telemetry.cached("at_hand")
             return found
         user = context.known_user()
-    kept = None if fresh else kept_connection(context, wanted, user)
+    kept = None if fresh else kept_record(context, wanted, user)
     if kept is not None:
-        return kept
+        return context.bind(kept, wanted)
     outcome = await fetch(
         io, context.engine.connections, context.caller, wanted, user, limiter=_limiter(context), fresh=fresh
     )
@@ -356,8 +361,8 @@ class _Origin(Opaque):
     def _keep(self, record: ConnectionRecord) -> ConnectionRecord:
         """For who asks this request's context, or the same connection's `auth()`, again."""
         self.newest, connector = record, self.wanted.connector
-        if self.wanted.route == "app_user" and self.context.at_hand(connector) is not None:
-            self.context.keep(connector, self.context.bind(record, self.wanted))
+        if self.wanted.route == "app_user" and self.context.has(connector):
+            self.context.keep(connector, record)
         return record
 
     def latest(self) -> ConnectionRecord:

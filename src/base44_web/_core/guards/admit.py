@@ -15,7 +15,7 @@ from ...errors import (
 )
 from .. import telemetry
 from ..connections.fetch import Wanted
-from ..engine.context import Context, Steps, connection, identify, kept_connection, remember
+from ..engine.context import Context, Steps, connection, identify, kept_record, remember
 from ..platform import wire
 from ..platform.io import IO
 from ..replies.situations import situation_of
@@ -121,16 +121,16 @@ async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
             raise outcome
         assert isinstance(outcome, Connection)
         if not was_known:
-            remember(context, identifier, _user(user), outcome)
-        context.keep(identifier, outcome)
+            remember(context, identifier, _user(user), outcome._record)
+        context.keep(identifier, outcome._record)
     return _admitted(context, user)
 
 
 def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool:
     """Whether a connection needs no waiting for: an outer guard had it, or the cache has."""
-    if context.at_hand(identifier) is not None:
+    if context.has(identifier):
         return True
-    kept = None if user is None else kept_connection(context, Wanted("app_user", identifier), user)
+    kept = None if user is None else kept_record(context, Wanted("app_user", identifier), user)
     if kept is not None:
         context.keep(identifier, kept)
     return kept is not None

@@ -194,6 +194,9 @@ def test_other_sites_start_nothing(view: Views, emulator: Emulator, cookie: Head
                 answer = view("POST", path, [*cookie, *proof, ("accept", "text/html"), FORM], "token=a.b.c")
                 assert answer.status_code == 403
                 assert "set-cookie" not in answer.headers
+                if path.startswith("session"):
+                    told = check_problem(answer, 403, "cross-origin-session")["detail"]
+                    assert "Authorization: Bearer" in told  # for who is no browser
             assert emulator.requests == []
 
 

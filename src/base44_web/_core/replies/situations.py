@@ -47,8 +47,8 @@ CROSS_ORIGIN_SESSION: Final = Situation(
     "cross-origin-session",
     403,
     "This request came from another site",
-    "Only a page of this site can sign you in or out here: go back to the app, and try again from there. A program "
-    "needs no session: it sends its token with each request, as Authorization: Bearer.",
+    "Sign in or out on a page of this site. A program needs no session: it sends its token with each request, as "
+    "Authorization: Bearer.",
 )
 BAD_REQUEST: Final = Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
 NOT_CONNECTED: Final = Situation(

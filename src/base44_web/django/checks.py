@@ -46,7 +46,8 @@ def survey() -> Survey:
     settings = source if isinstance(source, Settings) else None
     routed = getattr(django_settings, "ROOT_URLCONF", None) is not None  # workers and commands may have none
     views = list(_views(get_resolver().url_patterns)) if routed else []
-    names, wrong = False, ()
+    names = False
+    wrong: tuple[Finding, ...] = ()
     if problem is None:
         names, wrong = look_at_guards(lambda: check_views(views, settings, FRAMEWORKS))
     middleware = [import_string(path) for path in django_settings.MIDDLEWARE]

@@ -8,6 +8,7 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
+from .._core.checks.finding import Finding
 from .._core.checks.survey import Survey, look_at_guards
 from .._core.config import Settings
 from .._core.guards.startup import check_views
@@ -22,7 +23,8 @@ def survey(app: Any) -> Survey:
     app = next((each for each in _apps(app) if _place(each) is not None), app)
     layers, ours, inner = list(_layers(app)), _place(app), _within(app)
     settings, problem = (None, None) if ours is None else _settings(layers[ours][1], inner)
-    names, wrong = False, ()
+    names = False
+    wrong: tuple[Finding, ...] = ()
     if problem is None:
         names, wrong = look_at_guards(lambda: check_views(routed_views(inner, starting=True), settings))
     below = [_name(layer) for layer, _ in layers[ours + 1 :]] if ours is not None else []

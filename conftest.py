@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, chdir
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ try:
     from sybil.parsers.markdown import PythonCodeBlockParser, SkipParser
 
     from tests.docs.console import ConsoleBlockParser
+    from tests.docs.pages import FileBlockParser, write
 except ImportError:  # the environment without frameworks runs no docs
     pass
 else:
@@ -49,6 +52,18 @@ else:
 
             yield enter
 
+    @pytest.fixture(scope="module")
+    def documented_folder() -> Iterator[Callable[[dict[str, str]], None]]:  # Sybil gives blocks what a fixture asks for
+        """Writes a document's files into a folder, which is the current one for the rest of the document."""
+        with ExitStack() as stack:
+
+            def enter(files: dict[str, str]) -> None:
+                folder = stack.enter_context(TemporaryDirectory())
+                write(files, Path(folder))
+                stack.enter_context(chdir(folder))
+
+            yield enter
+
     def missing(name: str) -> bool:
         return find_spec(name) is None
 
@@ -57,8 +72,14 @@ else:
         namespace.update(INSTALLED_APPS=[], MIDDLEWARE=[], __name__="__main__", missing=missing)
 
     pytest_collect_file = Sybil(
-        parsers=[PythonCodeBlockParser(), ConsoleBlockParser(), SkipParser()],
+        parsers=[
+            PythonCodeBlockParser(),
+            ConsoleBlockParser(),
+            FileBlockParser("html"),
+            FileBlockParser("js"),
+            SkipParser(),
+        ],
         patterns=["README.md", "docs/*.md"],
         setup=provide,
-        fixtures=["documented_platform", "documented_providers"],
+        fixtures=["documented_platform", "documented_providers", "documented_folder"],
     ).pytest()

@@ -41,7 +41,7 @@ class Base44Error(Exception):
 
     Attributes:
         message: what happened and what to do about it; never a credential. As the platform put it, where it did:
-            `str(error)` is the same in one line of 500 characters at most, fit for a log.
+            `str(error)` is the same in one line, fit for a log (500 characters, and in a 404 the connector's name).
         status: the HTTP status, or `None` where no answer was received.
         code: the platform's error code (`"NOT_FOUND"`), or one of ours (`"no_token"`), or `None`.
         data: the platform's decoded error body, or `None`. Always `None` for a 2xx answer, whose body
@@ -49,7 +49,7 @@ class Base44Error(Exception):
         request_id: the `X-Request-Id` of the platform's answer, where it sent one.
         about_visitor: whether this is about who asks (their token, where their request comes from), not about the app.
             Where a view lets such an error escape, the visitor is told.
-        connector: the ID of the app user connector that it is about, or `None`.
+        connector: what was asked for, where a connector was: its ID, or the integration type of a shared one.
         retry_after: seconds to wait, from the platform's `Retry-After` header, where it sent a sensible one.
     """
 
@@ -129,9 +129,14 @@ class MeteredConnectorError(PermissionDeniedError):
 
 
 class NotFoundError(Base44Error):
-    """404: no such thing, or the connector is not set up."""
+    """404: no such thing, or the connector is not set up. `str(error)` names the connector; `message` may not."""
 
     default_status = 404
+
+    def __str__(self) -> str:
+        # `message` is the platform's, as the reference client has it, and names nothing.
+        told = super().__str__()
+        return told if self.connector is None else f"{told}: {self.connector[:100]!r}"
 
 
 class NotConnectedError(NotFoundError):

@@ -57,6 +57,7 @@ from django.apps import apps
 from django.core.checks import INFO, run_checks
 from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
+from django.core.management import CommandError, call_command
 from django.http import HttpResponse
 from django.template import TemplateDoesNotExist
 from django.template.response import SimpleTemplateResponse
@@ -90,6 +91,32 @@ def test_django_checks() -> None:
         assert checks(BASE44=wrong, MIDDLEWARE=[path]) == ["base44_web.E001"]
     with environment(BASE44_APP_ID="a"):
         assert checks(BASE44={**good, "APP_ID": None}, MIDDLEWARE=[path]) == []
+
+
+def test_the_view_of_a_mistyped_guard(subtests: pytest.Subtests) -> None:
+    """In what `check` says, and `runserver` as it starts: whose guard it is, and where."""
+    named = {"APP_ID": "a", "APP_USER_CONNECTORS": {"calendar": "69e6"}}
+
+    @app_user_connected("calender")
+    def shop(request: Any) -> HttpResponse:
+        return HttpResponse()
+
+    @method_decorator(app_user_connected("calender"), name="dispatch")
+    class Shop(View): ...
+
+    for view, name, line in (
+        (shop, shop.__qualname__, shop.__wrapped__.__code__.co_firstlineno),  # type: ignore[attr-defined]
+        (Shop.as_view(), Shop.__qualname__, shop.__wrapped__.__code__.co_firstlineno + 4),  # type: ignore[attr-defined]
+    ):
+        urls = types.ModuleType("shop_urls")
+        urls.urlpatterns = [path("x", view)]  # type: ignore[attr-defined]
+        with subtests.test(name), override_settings(ROOT_URLCONF=urls, MIDDLEWARE=[OURS], BASE44=named):
+            (found,) = [message for message in run_checks() if message.id == "base44_web.E001"]
+            assert found.msg.startswith(f"The guard of {__name__}.{name}: The connector 'calender' is not in ")
+            assert "Did you mean 'calendar'?" in found.msg
+            assert found.hint == f"Change {__file__}, line {line} ({__name__}.{name})."
+            with pytest.raises(CommandError, match=re.escape(f"HINT: {found.hint}")):
+                call_command("check")
 
 
 def test_django_checks_what_doctor_checks() -> None:

@@ -256,6 +256,45 @@ def test_a_fastapi_app(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> No
     assert doctor(capsys, "--app", "fast:bad", **GOOD)[:2] == (1, ["W006"])
 
 
+GUARDS = {
+    "starlette": (HEAD, "app = Starlette(routes=[Route('/x', shop)], middleware=[OURS])"),
+    "flask": (FLASK_HEAD, "Base44Extension(app)\napp.get('/x')(shop)"),
+    "fastapi": (
+        "from typing import Annotated\nfrom fastapi import FastAPI\nfrom base44_web import Connection\n"
+        "from base44_web.fastapi import AppUserConnection, Base44Middleware\n",
+        "app = FastAPI()\napp.add_middleware(Base44Middleware)\napp.get('/x')(shop)",
+    ),
+}
+
+
+def test_the_line_of_a_wrong_guard(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    """A typo in a guard, and a guard above its route: what to change is not in the settings."""
+    for framework, (head, code) in GUARDS.items():
+        pytest.importorskip(framework)
+        typo, above = "@app_user_connected('calender')\ndef shop(request): ...", None
+        if framework == "fastapi":
+            typo = "def shop(given: Annotated[Connection, AppUserConnection('calender')]): ..."
+        else:
+            above = "def shop(request): ...\napp_user_connected('calendar')(shop)"
+        for kind, view in {"typo": typo, "above": above}.items():
+            if view is None:
+                continue
+            with subtests.test(f"{framework} {kind}"):
+                module = f"{framework}_{kind}"
+                file = tmp_path / f"{module}.py"
+                file.write_text(f"{head}{view}\n{code}\n")
+                line = len(head.splitlines()) + 1
+                _, _, printed = doctor(capsys, "--app", f"{module}:app", "--ignore", "W006", **GOOD)
+                (finding,) = json.loads(printed)
+                assert finding["fix"] == f"Change {file}, line {line} ({module}.shop)."
+                assert (f"The guard of {module}.shop: " if kind == "typo" else "The guard of 'shop' ") in finding[
+                    "what"
+                ]
+                assert ("Did you mean 'calendar'?" in finding["what"]) is (kind == "typo")
+
+
 DJANGO = {
     "all well": ("", []),
     "no middleware": ("MIDDLEWARE = []", ["W001"]),

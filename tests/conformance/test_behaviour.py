@@ -233,9 +233,14 @@ def test_call_api_arguments(driver: Driver, emulator: Emulator, subtests: pytest
 def test_platform_errors_are_typed(driver: Driver, emulator: Emulator, adas: Headers) -> None:
     metered = driver.call("service", "get_connection", "x")
     assert (metered.error, metered.fields["status"]) == ("MeteredConnectorError", 403)
-    assert driver.call("service", "get_connection", "nothing").error == "NotConnectedError"
-    assert driver.call("service", "call_api", "nothing", path="/").error == "NotFoundError"
-    assert driver.call("user", "connect_app_user", ConnectorID("nothing"), headers=adas).error == "NotFoundError"
+    missing = [
+        (driver.call("service", "get_connection", "slak"), "NotConnectedError"),
+        (driver.call("service", "get_workspace_connection", "slak"), "NotConnectedError"),
+        (driver.call("service", "call_api", "slak", path="/"), "NotFoundError"),
+        (driver.call("user", "connect_app_user", ConnectorID("slak"), headers=adas), "NotFoundError"),
+    ]
+    for outcome, error in missing:
+        assert (outcome.error, outcome.fields["text"]) == (error, f"{outcome.fields['message']}: 'slak'")
     emulator.add_metered("x", credits_left=0)
     broke = driver.call("service", "call_api", "x", path="/2/users/me")
     assert (broke.error, broke.fields["status"]) == ("CreditsExhaustedError", 402)

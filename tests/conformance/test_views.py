@@ -194,6 +194,10 @@ def test_other_sites_start_nothing(view: Views, emulator: Emulator, cookie: Head
                 answer = view("POST", path, [*cookie, *proof, ("accept", "text/html"), FORM], "token=a.b.c")
                 assert answer.status_code == 403
                 assert "set-cookie" not in answer.headers
+                if path.startswith("session"):
+                    script = view("POST", path, [*cookie, *proof, ("accept", "*/*"), FORM], "token=a.b.c")
+                    told = check_problem(script, 403, "cross-origin-session")["detail"]
+                    assert "Authorization: Bearer" in told  # what a program does instead
             assert emulator.requests == []
 
 

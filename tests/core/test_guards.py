@@ -16,6 +16,7 @@ from base44_web import (
     Base44,
     Base44Error,
     ConnectorID,
+    ServerError,
     Settings,
 )
 from base44_web._core.engine.context import Context
@@ -23,7 +24,9 @@ from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit
 from base44_web._core.incoming.request import Incoming
 from base44_web._core.platform.io import AWAITING, BLOCKING, run
+from base44_web._core.replies import refuse
 from base44_web._core.replies.visit import Visit, path_and_query
+from base44_web._core.seldom import Seldom
 from base44_web._core.views.routes import safe_next
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.checks import (
@@ -52,6 +55,20 @@ def test_several_connectors_are_asked_for_at_the_same_time(emulator: Emulator, k
         found = asyncio.run(admit(AWAITING, context, connectors))
     assert found.id == user.id
     assert all(context.at_hand(identifier) for identifier in (*names.values(), "other"))
+
+
+def test_a_line_of_the_log_says_how_often(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(refuse, "_FAILING", Seldom(1, lambda: now[0]))
+    visit = Visit(Incoming("GET", []), "/", None, Settings(app_id="a"))  # type: ignore[arg-type]
+    for moment in (0.0, 0.5, 0.6, 2.0, 4.0):
+        now[0] = moment
+        refuse.reply_to(ServerError("down"), visit, guarded=True)
+    assert [(record.getMessage(), vars(record)["base44_times"]) for record in caplog.records] == [
+        ("A guard could not ask the platform: down", 1),
+        ("A guard could not ask the platform (3 times since the last such line): down", 3),
+        ("A guard could not ask the platform: down", 1),
+    ]
 
 
 def test_connection_without_a_guard() -> None:

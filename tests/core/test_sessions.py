@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 
@@ -10,8 +11,9 @@ import pytest
 pytest.importorskip("cryptography")
 import jwt
 
-from base44_web import AuthenticationError, BadRequestError, ConfigurationError, Settings
+from base44_web import AuthenticationError, BadRequestError, ConfigurationError, PermissionDeniedError, Settings
 from base44_web._core.claims import Token
+from base44_web._core.incoming.cookies import require_same_origin
 from base44_web._core.incoming.read import read_caller
 from base44_web._core.incoming.request import Incoming, strip_scope
 from base44_web._core.incoming.session import Seal, clear_cookie
@@ -42,6 +44,18 @@ def test_a_session_is_of_one_app() -> None:
 def test_a_token_that_has_ended_begins_no_session() -> None:
     with pytest.raises(BadRequestError, match="expired"):
         SEAL.set_cookie(token(-1), "app")
+
+
+def test_a_session_from_elsewhere_is_told_what_to_do() -> None:
+    with pytest.raises(PermissionDeniedError) as caught:
+        require_same_origin(Incoming("POST", [("origin", "https://elsewhere.example")], secure=True), SETTINGS)
+    error = caught.value
+    assert str(error) == error.message, "the log cuts it"
+    for way in ("startSession(token)", "BASE44_ALLOWED_ORIGINS", "BASE44_PUBLIC_URL", "Authorization: Bearer"):
+        assert way in error.message
+    found = re.search(r"-H '(.*?): (.*?)'", error.message)
+    assert found is not None
+    require_same_origin(Incoming("POST", [(found[1].lower(), found[2])], secure=True), SETTINGS)
 
 
 def test_the_first_secret_seals_and_all_open() -> None:

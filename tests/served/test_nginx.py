@@ -27,9 +27,13 @@ SITES = [("uvicorn", "starlette-async"), ("uvicorn", "django-asgi-async"), ("gun
          ("gunicorn", "flask-sync")]  # fmt: skip
 
 
-def documented_lines() -> str:
+def documented_file(**ours: str) -> str:
+    """The file of the docs, with what a reader is told to put in."""
     text = (ROOT / "docs" / "deployment.md").read_text()
     (block,) = re.findall(r"```nginx\n(.*?)```", text, re.DOTALL)
+    for name, value in ours.items():
+        block, count = re.subn(rf"\b{name} [^;]+?(?=;| ssl)", f"{name} {value}", block)
+        assert count == 1, name
     return block
 
 
@@ -56,7 +60,7 @@ def certificate(folder: Path) -> None:
 
 @contextmanager
 def nginx(folder: Path, upstream: str) -> Iterator[int]:
-    """Its port; the upstream at `/`, by the documented lines."""
+    """Its port; the upstream at `/`, by the documented file."""
     program = shutil.which("nginx") or "/usr/sbin/nginx"
     if not os.path.exists(program):
         if os.environ.get("CI"):
@@ -64,15 +68,19 @@ def nginx(folder: Path, upstream: str) -> Iterator[int]:
         pytest.skip("nginx is not installed")
     certificate(folder)
     port = free_port()
-    lines = documented_lines().replace("http://127.0.0.1:8000", upstream)
+    (folder / "api.conf").write_text(
+        documented_file(
+            listen=f"127.0.0.1:{port}",
+            server_name="site.example",
+            ssl_certificate=f"{folder}/cert.pem",
+            ssl_certificate_key=f"{folder}/key.pem",
+            proxy_pass=upstream,
+        )
+    )
     paths = "".join(f"{name}_temp_path {folder};\n" for name in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (folder / "nginx.conf").write_text(
         f"""daemon off; pid {folder}/pid; error_log {folder}/error.log; worker_processes 1; events {{}}
-        http {{ {paths} access_log off;
-        map $http_upgrade $connection_upgrade {{ default upgrade; '' close; }}
-        server {{ listen 127.0.0.1:{port} ssl http2; server_name site.example;
-        ssl_certificate {folder}/cert.pem; ssl_certificate_key {folder}/key.pem;
-        {lines} }} }}"""
+        http {{ {paths} access_log off; include {folder}/api.conf; }}"""
     )
     process = subprocess.Popen([program, "-p", str(folder), "-c", "nginx.conf"], stderr=subprocess.DEVNULL)
 

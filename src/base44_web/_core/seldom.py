@@ -8,6 +8,11 @@ from collections.abc import Callable
 from typing import final
 
 
+def how_often(count: int) -> str:
+    """For a line of the log: empty for once, which the line itself says."""
+    return "" if count == 1 else f" ({count} times since the last such line)"
+
+
 @final
 class Seldom:
     """Counts, and says when to tell.

@@ -12,9 +12,9 @@ from django.urls import get_resolver
 from django.utils.module_loading import import_string
 
 from .._core.checks.finding import Finding, Level
-from .._core.checks.survey import Survey, check, tried
+from .._core.checks.survey import Survey, check, look_at_guards, tried
 from .._core.config import Settings
-from .._core.guards.startup import check_views
+from .._core.guards.startup import Beside, check_views
 from .._core.incoming.cookies import reads_cookies
 from .debug import Base44ReporterFilter
 from .middleware import Base44Middleware, framework_secret, load_on_refusal, load_settings
@@ -46,9 +46,10 @@ def survey() -> Survey:
     settings = source if isinstance(source, Settings) else None
     routed = getattr(django_settings, "ROOT_URLCONF", None) is not None  # workers and commands may have none
     views = list(_views(get_resolver().url_patterns)) if routed else []
-    names = None
+    names = False
+    wrong: tuple[Finding, ...] = ()
     if problem is None:
-        names, problem = tried(lambda: check_views(views, settings, FRAMEWORKS))
+        names, wrong = look_at_guards(lambda: check_views(views, settings, FRAMEWORKS))
     middleware = [import_string(path) for path in django_settings.MIDDLEWARE]
     ours = next((place for place, each in enumerate(middleware) if _is_ours(each)), None)
     return Survey(
@@ -58,10 +59,10 @@ def survey() -> Survey:
         framework_keys=framework_secret().get("secret", ()),
         add_middleware='Add "base44_web.django.Base44Middleware" to MIDDLEWARE.' if ours is None else None,
         add_views=line_for_views(),
-        guards_connectors=bool(names),
+        guards_connectors=names,
         # Not caches: Django's own keep nothing of ours, wherever they are (see `request.py`).
         cors=tuple(_cors(middleware[ours + 1 :] if ours is not None else [])),
-        more=() if problem is not None else tuple(_check_reporter(settings)),
+        more=wrong if problem is not None else (*wrong, *_check_reporter(settings)),
     )
 
 
@@ -86,7 +87,8 @@ def _cors(middleware: Iterable[Any]) -> Iterator[str]:
 
 def _views(patterns: Iterable[Any]) -> Iterator[Any]:
     for pattern in patterns:
-        yield from views_within(getattr(pattern, "callback", None))
+        view = getattr(pattern, "callback", None)
+        yield from (Beside(view, each) for each in views_within(view))
         yield from _views(getattr(pattern, "url_patterns", ()))
 
 

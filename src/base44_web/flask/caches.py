@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from types import FrameType, FunctionType
 from typing import Any, Final
 
-from .._core.guards.startup import CONNECTORS
+from .._core.guards.startup import CONNECTORS, WrongGuard
 from ..errors import ConfigurationError
 
 
@@ -25,9 +25,10 @@ def check_caches(views: Iterable[Any]) -> None:
     """
     for view in views:
         if package_of(view) == "flask_caching" and hasattr(view, CONNECTORS):
-            raise ConfigurationError(
+            raise WrongGuard(
                 f"The view {getattr(view, '__name__', view)!r} is guarded below its cache, which would give one user's "
-                "page to others: put the cache below the guard, with a key for each user, or leave it out."
+                "page to others: put the cache below the guard, with a key for each user, or leave it out.",
+                view,
             )
 
 

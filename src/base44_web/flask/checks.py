@@ -11,7 +11,7 @@ from flask.cli import AppGroup
 from .._core.app_config import config_secret
 from .._core.checks.finding import as_json, as_text, exit_status, without
 from .._core.checks.online import check_online
-from .._core.checks.survey import Survey, check, tried
+from .._core.checks.survey import Survey, check, look_at_guards
 from .._core.config import Settings
 from .._core.engine.apps import Engines
 from .._core.guards.startup import check_views
@@ -25,15 +25,14 @@ def survey(app: Flask) -> Survey:
     """What there is to know of an app."""
     engines: Engines | None = app.extensions.get(KEY)
     settings = None if engines is None or engines.only is None else engines.only.settings
-    names, problem = tried(lambda: check_guards(app, settings))
+    names, wrong = look_at_guards(lambda: check_guards(app, settings))
     return Survey(
         settings=settings,
-        problem=problem,
-        place="the app's config (BASE44_…), what it gives to Base44Extension, and the environment",
         framework_keys=config_secret(app.config).get("secret", ()),
         add_middleware="Base44Extension(app)" if engines is None else None,
         add_views=line_for_views(app),
-        guards_connectors=bool(names),
+        guards_connectors=names,
+        more=wrong,
     )
 
 

@@ -10,7 +10,7 @@ from flask import request as flask_request
 
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_for, guard_function, takes_a_view
-from .._core.guards.startup import Needs, is_awaiting
+from .._core.guards.startup import Needs, WrongGuard, is_awaiting
 from .._core.names import AppUserConnector
 from ..errors import Base44Error, ConfigurationError
 from .caches import package_of
@@ -119,7 +119,8 @@ def check_methods(views: Iterable[Any]) -> None:
             decorators = cast("Mapping[str, Any]", per_method)
             guarded = [name for name in ("get", "head") if any(_is_ours(each) for each in decorators.get(name, ()))]
             if guarded == ["get"]:
-                raise ConfigurationError(
+                raise WrongGuard(
                     f"The guard of {view.view_class.__name__}.get does not hold for HEAD, which runs get, too: write "
-                    'the same method_decorators for "head".'
+                    'the same method_decorators for "head".',
+                    view.view_class,
                 )

@@ -24,7 +24,8 @@ from .._asgi.scope import KEY, ScopeState
 from .._core.client._async import AsyncBase44
 from .._core.config import Settings
 from .._core.engine.apps import Engines, SettingsResolver
-from .._core.guards.startup import warn_without_views
+from .._core.guards.startup import of_guard, warn_without_views
+from ..errors import ConfigurationError
 from .guards import OPEN, guards_of
 from .middleware import Base44Middleware, cached_for_all, is_cached_for_all, strip_unrouted
 from .replies import HANDLERS
@@ -103,7 +104,10 @@ class Base44Plugin(InitPlugin, ReceiveRoutePlugin):
             guards = list(guards_of(handler))
             if self._engines.only is not None:
                 for connector in (each for connectors in guards for each in connectors):
-                    self._engines.only.settings.guarded_id(connector)
+                    try:
+                        self._engines.only.settings.guarded_id(connector)
+                    except ConfigurationError as error:
+                        raise of_guard(error, handler.fn) from None
             if isinstance(route, HTTPRoute) and isinstance(handler, HTTPRouteHandler):
                 _describe(handler, is_guarded=bool(guards))
 

@@ -8,7 +8,8 @@ from typing import Any, Final
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 
-from .._core.checks.survey import Survey, tried
+from .._core.checks.finding import Finding
+from .._core.checks.survey import Survey, look_at_guards
 from .._core.config import Settings
 from .._core.guards.startup import check_views
 from .guards import line_for_views, routed_views, routes_of
@@ -23,11 +24,9 @@ def survey(app: Any) -> Survey:
     layers, ours, inner = list(_layers(app)), _place(app), _within(app)
     settings, problem = (None, None) if ours is None else _settings(layers[ours][1], inner)
     names = False
+    wrong: tuple[Finding, ...] = ()
     if problem is None:
-        try:
-            names, problem = tried(lambda: check_views(routed_views(inner, starting=True), settings))
-        except TypeError as error:  # a guard without its parentheses
-            problem = str(error)
+        names, wrong = look_at_guards(lambda: check_views(routed_views(inner, starting=True), settings))
     below = [_name(layer) for layer, _ in layers[ours + 1 :]] if ours is not None else []
     return Survey(
         settings=settings,
@@ -35,9 +34,10 @@ def survey(app: Any) -> Survey:
         place="what the app gives to Base44Middleware, and the environment (BASE44_…)",
         add_middleware="app.add_middleware(Base44Middleware)" if ours is None else None,
         add_views=line_for_views([inner]),
-        guards_connectors=bool(names),
+        guards_connectors=names,
         caches=tuple(name for name in below if "cache" in name.lower()),
         cors=tuple(name for name in below if "cors" in name.lower()),
+        more=wrong,
     )
 
 

@@ -20,7 +20,17 @@ from .._asgi.guards import admission
 from .._asgi.replies import deliver, mark_private, refusal
 from .._core.engine.context import Context
 from .._core.guards.decorate import Args, Kwargs, guard_awaiting, guard_for, takes_a_view
-from .._core.guards.startup import CONNECTORS, Needs, check_dependency, check_function, is_awaiting, left_out, mark
+from .._core.guards.startup import (
+    CONNECTORS,
+    Beside,
+    Needs,
+    WrongGuard,
+    check_dependency,
+    check_function,
+    is_awaiting,
+    left_out,
+    mark,
+)
 from .._core.guards.written import annotations_of, parameters_of
 from .._core.names import AppUserConnector
 from .._core.replies.reply import Reply
@@ -172,9 +182,9 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         if starting:  # later it is refused as it is copied
             _check_defaults(endpoint)
         dependant = _attribute(each, "dependant")
-        for dependency in _dependencies(dependant):
+        for dependency in _dependencies(dependant, endpoint):
             _check_spelling(dependency)
-            yield dependency
+            yield Beside(endpoint, dependency)
         _check_cache(endpoint, dependant)
         for depends in getattr(_attribute(each, "include_context"), "dependencies", ()):
             yield getattr(depends, "dependency", None)
@@ -211,11 +221,11 @@ def _has_settings_of_its_own(app: Any) -> bool:
     return any(getattr(each, "provides_base44", False) for each in stack)
 
 
-def _dependencies(dependant: Any) -> Iterator[Any]:
+def _dependencies(dependant: Any, endpoint: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
-        check_dependency(dependency.call)
+        check_dependency(dependency.call, endpoint)
         yield dependency.call
-        yield from _dependencies(dependency)
+        yield from _dependencies(dependency, endpoint)
 
 
 _CACHES: Final = ("fastapi_cache", "aiocache", "cashews")
@@ -233,17 +243,21 @@ def _check_spelling(endpoint: Any) -> None:
     for annotation in annotations_of(endpoint).values():
         values += getattr(annotation, "__metadata__", ())
     for each in values:
-        check_dependency(each)
+        check_dependency(each, endpoint)
         if isinstance(each, type) and getattr(each, "guards_app_users", False):
             raise each._is_not_called()  # type: ignore[attr-defined]
 
 
 def _check_cache(endpoint: Any, dependant: Any) -> None:
     package = str(getattr(endpoint, "__globals__", {}).get("__name__", "")).partition(".")[0]
-    if package in _CACHES and any(hasattr(each, "scheme_name") or _is_ours(each) for each in _dependencies(dependant)):
-        raise ConfigurationError(
+    if package in _CACHES and any(
+        hasattr(each, "scheme_name") or _is_ours(each) for each in _dependencies(dependant, endpoint)
+    ):
+        raise WrongGuard(
             f"The endpoint {getattr(endpoint, '__name__', endpoint)!r} is below a cache of {package}, and depends on "
-            "its user: the cache would give one user's answer to others. Cache what is the same for all, in a function."
+            "its user: the cache would give one user's answer to others. Cache what is the same for all, in a "
+            "function.",
+            endpoint,
         )
 
 

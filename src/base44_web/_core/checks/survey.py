@@ -9,7 +9,7 @@ from typing import Any, final
 from ...errors import ConfigurationError
 from ..config import Settings
 from ..engine.engine import Engine
-from ..guards.startup import NO_VIEWS, without_views
+from ..guards.startup import NO_VIEWS, WrongGuard, without_views
 from ..secret import Opaque, Secret
 from .configured import check_settings, check_variables
 from .finding import Finding
@@ -58,6 +58,16 @@ def tried(load: Callable[[], Any]) -> tuple[Any, str | None]:
         return load(), None
     except ConfigurationError as error:
         return None, error.message
+
+
+def look_at_guards(look: Callable[[], bool]) -> tuple[bool, tuple[Finding, ...]]:
+    """Whether a guard names a connector, as `look` says; and what is wrong with one, with the line to change."""
+    try:
+        return look(), ()
+    except WrongGuard as error:
+        return False, (Finding("E001", error.message, error.fix),)
+    except TypeError as error:  # one without its parentheses
+        return False, (Finding("E001", str(error), WrongGuard("").fix),)
 
 
 def check(survey: Survey) -> Iterator[Finding]:

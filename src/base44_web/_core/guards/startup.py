@@ -23,8 +23,34 @@ CONNECTORS = "__base44_connectors__"
 _GUARDED = "__base44_guarded__"  # on a bare view: itself
 _WITHIN = "__base44_within__"  # on a function that something guarded has in its closure: itself
 _DECORATES = "__base44_decorates__"
+_CLASSES: Final = ("view_class", "cls")  # where a view that was made of a class has that
 _DEPTH: Final = 8  # of objects within objects
 _WIDTH: Final = 500  # objects looked at for one view
+
+
+class WrongGuard(ConfigurationError):
+    """A guard that is written wrong.
+
+    Attributes:
+        fix: the line to change.
+    """
+
+    def __init__(self, message: str, view: Any = None) -> None:
+        super().__init__(message)
+        place = _place_of(view)
+        self.fix = "Change the guard that this is about." if place is None else f"Change {place} ({name_of(view)})."
+
+
+class Beside(NamedTuple):
+    """What guards a view from beside it: a dependency, a permission.
+
+    Attributes:
+        view: what is guarded.
+        guard: what guards it.
+    """
+
+    view: Any
+    guard: Any
 
 
 class Needs(NamedTuple):
@@ -55,17 +81,22 @@ def note_decorator(decorator: Any) -> None:
     setattr(decorator, _DECORATES, True)
 
 
-def check_dependency(dependency: Any) -> None:
+def check_dependency(dependency: Any, view: Any) -> None:
     """Refuse a decorator of ours as a dependency (`Depends(app_user_connected("calendar"))`): there it guards nothing.
+
+    Args:
+        dependency: anything.
+        view: whose it is.
 
     Raises:
         ConfigurationError: it is one.
     """
     if getattr(dependency, _DECORATES, False):
-        raise ConfigurationError(
+        raise WrongGuard(
             "A decorator (app_user_required, app_user_connected) stands in a parameter or in Depends(…), where it "
             "guards nothing: write Annotated[AppUser, AppUserRequired()] or Annotated[Connection, "
-            'AppUserConnection("calendar")], of base44_web.fastapi.'
+            'AppUserConnection("calendar")], of base44_web.fastapi.',
+            view,
         )
 
 
@@ -116,7 +147,7 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
     """At the start: every connector that a guard names is configured, and no guard was put above its route.
 
     Args:
-        views: what is routed.
+        views: what is routed; or what is `Beside` that.
         settings: without them (each request brings its own) connectors are not looked at.
         frameworks: packages whose objects may have a view in them.
 
@@ -127,7 +158,8 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
         ConfigurationError: a typo would keep everybody out; a guard above its route is left out.
     """
     names = False
-    for view in views:
+    for each in views:
+        owner, view = each if isinstance(each, Beside) else (each, each)
         bare = find_bare(view, frameworks)
         if bare is not None:
             raise left_out(bare)
@@ -139,12 +171,45 @@ def check_views(views: Iterable[Any], settings: Settings | None, frameworks: tup
                 getattr(view, "__name__", view),
                 extra={"base44_event": "view_without_guard"},
             )
-        for each in parts_of(view, frameworks):
-            for connector in connectors_of(each):
+        for part in parts_of(view, frameworks):
+            for connector in connectors_of(part):
                 names = True
                 if settings is not None:
-                    settings.guarded_id(connector)
+                    try:
+                        settings.guarded_id(connector)
+                    except ConfigurationError as error:
+                        raise of_guard(error, _own(owner, part, frameworks)) from None
     return names
+
+
+def of_guard(error: ConfigurationError, view: Any) -> WrongGuard:
+    """An error, with whose guard it is about; `None`: nobody can tell."""
+    return WrongGuard(error.message if view is None else f"The guard of {name_of(view)}: {error.message}", view)
+
+
+def _own(view: Any, guard: Any, frameworks: tuple[str, ...]) -> Any | None:
+    """The app's own function or class that a guard is of; `None` where nobody can tell."""
+
+    def own(things: Iterable[Any]) -> list[Any]:
+        found = [each for each in things if inspect.isfunction(each) or isinstance(each, type)]
+        return [each for each in found if _package(each) not in (*frameworks, "base44_web")]
+
+    made_of = [_attribute(view, name) for name in _CLASSES]
+    found = own([*made_of, guard, view])[:1] or own(parts_of(view, frameworks))
+    return found[0] if len(found) == 1 else None  # of an object with several views it could be any
+
+
+def name_of(view: Any) -> str:
+    """What a view is called, so that one finds it: `shop.views.calendar`."""
+    return f"{getattr(view, '__module__', '?')}.{getattr(view, '__qualname__', view)}"
+
+
+def _place_of(view: Any) -> str | None:
+    """The file and line of a view, or of the first of its decorators."""
+    with contextlib.suppress(OSError, TypeError):  # made at run time; written in C
+        view = inspect.unwrap(view)
+        return f"{inspect.getsourcefile(view)}, line {inspect.getsourcelines(view)[1]}"
+    return None
 
 
 NO_VIEWS: Final = "A guard sends people to the connect page, and there is none: the redirect views are not mounted."
@@ -171,11 +236,12 @@ def warn_without_views(settings: Settings, line: str | None, *, names: bool) -> 
         logger.warning(_WARNING, fix, extra={"base44_event": "views_missing"})
 
 
-def left_out(view: Any) -> ConfigurationError:
+def left_out(view: Any) -> WrongGuard:
     """The error of a guard above its route."""
-    return ConfigurationError(
+    return WrongGuard(
         f"The guard of {getattr(view, '__name__', view)!r} is above its route, and so left out: put the guard below "
-        "the route."
+        "the route.",
+        view,
     )
 
 

@@ -28,7 +28,15 @@ def require_same_origin(incoming: Incoming, settings: Settings) -> None:
         PermissionDeniedError: there is no proof that the request comes from a page of this origin.
     """
     if _cookie_proof(incoming, settings, COOKIE) != "accepted":
-        raise _no_proof("This request begins or ends a session")
+        raise PermissionDeniedError(
+            "This request begins or ends a session, without proof that it comes from a page of this server. Send it "
+            "from one: startSession(token) or endSession() of connect.js, or a form. A page of another origin needs "
+            "that origin in allowed_origins (BASE44_ALLOWED_ORIGINS). Behind a proxy that changes Host, set public_url "
+            "(BASE44_PUBLIC_URL). curl needs -H 'Sec-Fetch-Site: same-origin'. A program needs no session: it sends "
+            "its token with each request, as Authorization: Bearer.",
+            code="cross_origin_session",
+            about_visitor=True,
+        )
 
 
 def read_cookie(incoming: Incoming, settings: Settings, name: str) -> Secret | None:
@@ -49,17 +57,13 @@ def read_cookie(incoming: Incoming, settings: Settings, name: str) -> Secret | N
         )
     proof = _cookie_proof(incoming, settings, name)
     if proof == "refused":
-        raise _no_proof("This request carries its token in a cookie")
+        raise PermissionDeniedError(
+            "This request carries its token in a cookie, without proof that it comes from this site. Send it from a "
+            "page of this origin, add the page's origin to allowed_origins, or use an Authorization header.",
+            code="cross_origin_cookie",
+            about_visitor=True,
+        )
     return token if proof == "accepted" else None
-
-
-def _no_proof(what: str) -> PermissionDeniedError:
-    return PermissionDeniedError(
-        f"{what}, without proof that it comes from this site. Send it from a page of this origin, add the page's "
-        "origin to allowed_origins, or use an Authorization header.",
-        code="cross_origin_cookie",
-        about_visitor=True,
-    )
 
 
 def _parse_cookie(headers: list[Secret], name: str) -> Parsed:

@@ -48,7 +48,7 @@ class Call(Generic[T]):
     Attributes:
         not_found: what a 404 means.
         about_visitor: whether a 401 is about the visitor's token, and not about the service token.
-        connector: the app user connector that a 404 is about.
+        connector: what a 404 is about: an integration type, or a connector's ID.
     """
 
     request: PlatformRequest
@@ -73,13 +73,15 @@ class Call(Generic[T]):
 def get_connection(caller: Caller, integration_type: str) -> Call[ConnectionRecord]:
     """Token of a shared connector of an integration type."""
     path = f"external-auth/tokens/{encode_segment(integration_type)}"
-    return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
+    request = _service_request(caller, "GET", path)
+    return Call(request, _read_connection, NotConnectedError, connector=integration_type)
 
 
 def get_workspace_connection(caller: Caller, connector_id: str) -> Call[ConnectionRecord]:
     """Token of a shared connector on the workspace's own OAuth app."""
     path = f"external-auth/tokens/connectors/{encode_segment(connector_id)}"
-    return Call(_service_request(caller, "GET", path), _read_connection, NotConnectedError)
+    request = _service_request(caller, "GET", path)
+    return Call(request, _read_connection, NotConnectedError, connector=connector_id)
 
 
 def get_current_app_user_connection(caller: Caller, connector_id: str) -> Call[ConnectionRecord]:
@@ -118,23 +120,21 @@ def call_api(
     payload |= {"path": path, "query": dict(query or {}), "headers": dict(headers or {}), "body": body}
     content = json.dumps(payload, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
     request = _service_request(caller, "POST", f"connectors/{encode_segment(integration_type)}/call", content)
-    return Call(request, _read_api_response)
+    return Call(request, _read_api_response, connector=integration_type)
 
 
 def connect_app_user(caller: Caller, connector_id: str) -> Call[Secret]:
     """The URL that starts the provider's OAuth flow: a credential (whoever approves through it connects)."""
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}/initiate"
-    return Call(
-        _user_request(caller, caller.user_url, "POST", path), _read_redirect_url, about_visitor=caller.is_visitor
-    )
+    request = _user_request(caller, caller.user_url, "POST", path)
+    return Call(request, _read_redirect_url, about_visitor=caller.is_visitor, connector=connector_id)
 
 
 def disconnect_app_user(caller: Caller, connector_id: str) -> Call[None]:
     """Remove the app user's stored credentials."""
     path = f"app-user-auth/connectors/{encode_segment(connector_id)}"
-    return Call(
-        _user_request(caller, caller.user_url, "DELETE", path), _read_disconnected, about_visitor=caller.is_visitor
-    )
+    request = _user_request(caller, caller.user_url, "DELETE", path)
+    return Call(request, _read_disconnected, about_visitor=caller.is_visitor, connector=connector_id)
 
 
 def current_user(caller: Caller, *, may_lack_app: bool = False) -> Call[AppUser]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from ...errors import Base44Error, ConfigurationError, NotConnectedError, ServiceRoleUnavailableError
 from ..incoming.session import clear_cookie
-from ..seldom import Seldom
+from ..seldom import Seldom, how_often
 from .assets import VERSION
 from .reply import Page, Reply, page_reply, private_headers, problem, refusal_of
 from .situations import BAD_REQUEST, NOT_CONNECTED, TOO_LARGE, Situation, situation_of
@@ -45,8 +45,8 @@ def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: 
         times = _UNUSABLE.happened(str(error))
         if times:
             logger.error(
-                "A guard cannot let anybody pass (%d times since this was said): %s",
-                times,
+                "A guard cannot let anybody pass%s: %s",
+                how_often(times),
                 error,
                 extra={"base44_event": "guard_unusable", "base44_error": type(error).__name__, "base44_times": times},
             )
@@ -61,8 +61,8 @@ def reply_to(error: Base44Error | ConfigurationError, visit: Visit, *, guarded: 
     times = _FAILING.happened()
     if times:
         logger.warning(
-            "A guard could not ask the platform (%d times since this was said): %s",
-            times,
+            "A guard could not ask the platform%s: %s",
+            how_often(times),
             error,
             extra={"base44_event": "platform_failing", "base44_error": type(error).__name__, "base44_times": times},
         )

@@ -43,6 +43,13 @@ OTHER_USER: Final = Situation(
 CROSS_ORIGIN: Final = Situation(
     "cross-origin-cookie", 403, "This request came from another site", "Go back to the app, and try again from there."
 )
+CROSS_ORIGIN_SESSION: Final = Situation(
+    "cross-origin-session",
+    403,
+    "This request came from another site",
+    "Sign in or out on a page of this site. A program needs no session: it sends its token with each request, as "
+    "Authorization: Bearer.",
+)
 BAD_REQUEST: Final = Situation("bad-request", 400, "This request makes no sense", "Go back to the app, and try again.")
 NOT_CONNECTED: Final = Situation(
     "not-connected", 403, "Not connected yet", "Connect your account first; then this page can be shown."
@@ -74,6 +81,7 @@ NO_TOKEN_IN_BODY: Final = Situation("bad-request", 400, "This request makes no s
 
 _BY_CODE: Final = {
     "no_token": NO_TOKEN,
+    "cross_origin_session": CROSS_ORIGIN_SESSION,
     "bad_signature": BAD_SIGNATURE,
     "body_too_large": TOO_LARGE,
     "unknown_app": UNKNOWN_APP,

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import jwt
@@ -456,20 +457,32 @@ def test_no_such_user_is_nobody_and_logged(
     assert not isinstance(caught.value, NotFoundError)
 
 
-WHERE_WITHOUT_APP = [(True, None, True), (False, None, False), (True, "https://base44.app", False)]
+# Whether development is on, where the server is, what the record says of its app, whether the user is let in.
+WHERE_WITHOUT_APP: list[tuple[bool, str | None, dict[str, Any], bool]] = [
+    (True, None, {}, True),
+    (False, None, {}, False),
+    (True, "https://base44.app", {}, False),
+    (True, None, {"app_id": "another"}, False),
+    (True, None, {"app_id": None}, False),
+]
 
 
 def test_a_record_without_an_app_counts_under_development_on_loopback_alone(
     settings: Settings, subtests: pytest.Subtests
 ) -> None:
-    for development, server_url, lets_in in WHERE_WITHOUT_APP:
-        with subtests.test(development=development, server_url=server_url):
-            lets_in_without_app(settings, development, server_url, lets_in)
+    for development, server_url, said, lets_in in WHERE_WITHOUT_APP:
+        with subtests.test(development=development, server_url=server_url, said=said):
+            lets_in_without_app(settings, development, server_url, said, lets_in)
 
 
-def lets_in_without_app(settings: Settings, development: bool, server_url: str | None, lets_in: bool) -> None:
+def lets_in_without_app(
+    settings: Settings, development: bool, server_url: str | None, said: dict[str, Any], lets_in: bool
+) -> None:
     with Emulator(mode="dev") as dev:
         token = dev.sign_in(dev.add_user("ada@test.example"))
+        if said:  # which the local dev server never does
+            record = {"id": "u1", "email": "ada@test.example", "disabled": None, **said}
+            dev.fault(Fault(status=200, body=json.dumps(record).encode()), path="*/User/me", times=None)
         fields = {
             "development": development,
             "app_id": dev.app_id,

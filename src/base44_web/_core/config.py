@@ -197,7 +197,10 @@ class Settings(_Given):
         "the two differ",
     )
     development: Setting[bool | None, bool] = Setting(
-        fields.switch, default=False, doc="off. Accept the local dev server's published secret, from loopback"
+        fields.switch,
+        default=False,
+        doc='off. On loopback, accept what the local dev server does: its published secret with `"keys"`, and with '
+        '`"platform"` a `User/me` that names no app',
     )
     identity_ttl: Seconds = Setting(
         fields.ttl,

@@ -35,6 +35,7 @@ from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit
 from base44_web._core.identity import memory as _memory
 from base44_web._core.incoming.caller import Caller
+from base44_web._core.incoming.request import Incoming
 from base44_web._core.platform import perform
 from base44_web._core.platform.io import AWAITING
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
@@ -455,6 +456,40 @@ def test_no_such_user_is_nobody_and_logged(
     assert "BASE44_APP_ID" in caplog.text
     assert base44.token.reveal() not in caplog.text
     assert not isinstance(caught.value, NotFoundError)
+
+
+def test_a_swapped_app_id_says_so_and_nobody_fills_the_log(
+    settings: Settings,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    clock: Clock,
+    subtests: pytest.Subtests,
+) -> None:
+    """Everybody is of another app, then; one who is has another app's token, and may come again and again."""
+    keys = changed(settings, verification="keys", verification_key=SECRET, algorithms=["HS256"], app_claim="app")
+    for kind in (settings, keys):
+        with subtests.test(kind.verification):
+            caplog.clear()
+            engine = Engine(kind)
+            for number in range(3):
+                is_of_another_app(engine, emulator, number)
+            clock.forward(61)
+            is_of_another_app(engine, emulator, 3)
+            assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+            first, later = (record.getMessage() for record in caplog.records)
+            assert "'demo-app' (1 times" in first
+            assert "BASE44_APP_ID" in first
+            assert "(3 times" in later
+
+
+def is_of_another_app(engine: Engine, emulator: Emulator, number: int) -> None:
+    token = emulator.sign_in(emulator.add_user(f"u{number}@test.example", app_id="another"))
+    if engine.identity.keys is not None:
+        token = jwt.encode({"sub": "u", "app": "another", "exp": int(time.time()) + 900 + number}, SECRET, "HS256")
+    base44 = Base44._for(Context(engine, Incoming("GET", bearer(token))))
+    with pytest.raises(AuthenticationError) as caught:
+        base44.user()
+    assert caught.value.code == "other_app"
 
 
 # Whether development is on, where the server is, what the record says of its app, whether the user is let in.

@@ -247,7 +247,7 @@ class Keys(Opaque):
         except (self._jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             return _refused(f"{type(error).__name__}.")
         if settings.app_claim is not None and found.get(settings.app_claim) != app_id:
-            return _refused("It is of another app.")
+            return _refused("It is of another app.", code="other_app")
         return _user(found, app_id, settings.id_claim)
 
 

@@ -293,7 +293,11 @@ def test_each_refusal_is_logged_once_with_its_reason(
     caplog.set_level("INFO", logger="base44_web")
     token = signed_in(emulator, lifetime=-3600)[0][1].removeprefix("Bearer ")
     call = encode_call("user", "connect_app_user", ("calendar",), {})
-    for headers, reason in (([], "sign-in-required"), ([("authorization", f"Bearer {token}")], "invalid-token")):
+    for headers, reason in (
+        ([], "sign-in-required: There is no app user token"),
+        ([("authorization", f"Bearer {token}")], "invalid-token"),
+        ([("authorization", "Bearer null")], 'invalid-token: The Authorization header says "Bearer null"'),
+    ):
         for path, method in (("/me", "GET"), ("/guarded", "GET"), ("/escape", "POST")):
             caplog.clear()
             if path == "/escape":

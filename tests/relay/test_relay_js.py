@@ -389,13 +389,13 @@ def test_the_function_itself(emulator: Emulator, platform: str, tmp_path: Path) 
         "RELAY_KEY_ID": "k1", "RELAY_SECRET": SECRET,
     }  # fmt: skip
     run = [*deno, "run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", main]
-    for missing, message in (
-        ({"RELAY_SECRET": ""}, "Set RELAY_SECRET."),
-        ({"RELAY_PREFIX": "x/"}, "The relay's prefix"),
+    for name, value, message in (
+        ("RELAY_SECRET", "", "Set RELAY_SECRET."),
+        ("RELAY_MOUNT", None, "Set RELAY_MOUNT: the path"),
+        ("RELAY_PREFIX", "x/", "The relay's prefix"),
     ):
-        done = subprocess.run(
-            run, cwd=HERE, capture_output=True, text=True, timeout=60, env={**os.environ, **given, **missing}
-        )
+        wrong = {key: text for key, text in {**given, name: value}.items() if text is not None}
+        done = subprocess.run(run, cwd=HERE, capture_output=True, text=True, timeout=60, env={**os.environ, **wrong})
         assert done.returncode != 0
         assert message in done.stderr
     port = free_port()

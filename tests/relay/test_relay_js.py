@@ -313,15 +313,18 @@ def test_a_server_that_is_down_or_slow(runtime: str, tmp_path: Path) -> None:
     done = threading.Event()
 
     def slow(self: http.server.BaseHTTPRequestHandler) -> None:
-        done.wait(20)
+        if self.path == "/breaks":
+            says(self, 403, {"Content-Type": "application/problem+json", "Content-Length": "100"}, b"{")
+        else:
+            done.wait(20)
         self.close_connection = True
 
     with listening(slow) as server:
         down = f"http://127.0.0.1:{free_port()}"
-        relays = (relay_to(down, "/functions/down"), relay_to(server, "/functions/slow", timeout=300))
+        relays = (relay_to(down, "/functions/down"), relay_to(server, "/functions/slow", timeout=2000))
         with relaying(runtime, tmp_path, *relays) as url:
-            for path, status in (("down", 502), ("slow", 504)):
-                answer = httpx2.get(f"{url}/functions/{path}/x", timeout=20)
+            for path, status in (("down/x", 502), ("slow/x", 504), ("slow/breaks", 502)):
+                answer = httpx2.get(f"{url}/functions/{path}", timeout=20)
                 assert answer.status_code == status
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.headers["retry-after"] == "5"

@@ -61,9 +61,10 @@ def test_no_token(driver: Driver, emulator: Emulator, subtests: pytest.Subtests)
             emulator.requests.clear()
             check_problem(get(driver, path, []), 401, "sign-in-required")
             # A form that somebody posts after the session has ended: there is no way back to its page.
-            assert 'href="/sign-in"' in check_page(get(driver, path, NAVIGATION, "POST"), 401)
+            up = "../" if driver.path else "./"
+            assert f'href="{up}sign-in"' in check_page(get(driver, path, NAVIGATION, "POST"), 401)
             answer = get(driver, f"{path}?a=b", NAVIGATION)
-            assert f'href="/sign-in?next={driver.path}{path}%3Fa%3Db"' in check_page(answer, 401)
+            assert f'href="{up}sign-in?next={driver.path}{path}%3Fa%3Db"' in check_page(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
             assert emulator.requests == []
 

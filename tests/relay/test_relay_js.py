@@ -101,7 +101,7 @@ def serving(name: str, emulator: Emulator, platform: str, folder: Path) -> Itera
         "TEST_SITE": site, "BASE44_APP_ID": emulator.app_id, "BASE44_SERVER_URL": platform,
         "BASE44_PLATFORM_HEADERS": "signed", "BASE44_RELAY_KEYS": f"k1={SECRET}", "BASE44_RELAY_AUDIENCE": AUDIENCE,
         "BASE44_ALLOWED_API_URLS": platform, "BASE44_APP_USER_CONNECTORS": f"calendar={CALENDAR_ID}",
-        "BASE44_REPLAY_STORE": str(folder / "replays"), **more,
+        "BASE44_REPLAY_STORE": str(folder / "replays"), "BASE44_SIGN_IN_URL": f"{PREFIX}/sign-in?a=b", **more,
     }  # fmt: skip
     log = folder / "server.log"
     words = [word.format(port=port) for word in command]
@@ -548,13 +548,18 @@ def test_addresses_are_those_of_the_relay(
             return
         sent = client.get(f"{base}/guarded?a=%2F&b", headers=NAVIGATION).headers["location"]
         assert sent == f"{base}/base44/connect/calendar?next={base}/guarded%3Fa%3D%252F%26b"
+        nobody = client.get(f"{base}/guarded", headers={**NAVIGATION, "authorization": ""})
+        assert nobody.status_code == 401
+        sign_in = httpx2.URL(f"{url}{base}/guarded").join(re.findall(r'href="([^"]*sign-in[^"]*)"', nobody.text)[0])
+        # To this server, by the same way; who is signed in there is sent on by a path of the server's own.
+        assert sign_in.raw_path.decode() == f"{base}/sign-in?a=b&amp;next={PREFIX}/guarded"
         page = client.get(sent, headers=NAVIGATION)
         assert page.status_code == 200
         here = httpx2.URL(url + sent)
         links = [here.join(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text)]
         assert {link.path.removeprefix(base) for link in links} == {
                 "/base44/connect.css", "/base44/connect.js", "/base44/connect/calendar", "/base44/disconnect/calendar",
-                "/guarded",
+                "/guarded", "/sign-in",
             }  # fmt: skip
         assert all(link.path.startswith(f"{base}/") for link in links)
         home = client.get(f"{base}/base44/connect/calendar", headers=NAVIGATION).text

@@ -117,7 +117,10 @@ class Settings(_Given):
     )
     app_name: Text = Setting(fields.text, one_app=True, doc="none. What the pages call the app")
     sign_in_url: Text = Setting(
-        fields.sign_in_url, group="usual", doc="none. Where the pages of guards send people who are not signed in"
+        fields.sign_in_url,
+        group="usual",
+        doc="none. Where pages send people who are not signed in: a path on this server, which is given `?next=`; or "
+        "an https URL, which is not",
     )
     platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
         fields.one_of(PlatformHeaders),

@@ -13,6 +13,7 @@ import pytest
 from base44_web import AppUser, Settings
 from base44_web._core.connections import fetch
 from base44_web._core.engine.engine import _engines
+from base44_web._core.incoming import platform_headers
 from base44_web._core.platform import io, perform
 from base44_web._core.replies import refuse
 from base44_web.testing import CALENDAR_ID, Emulator
@@ -71,7 +72,7 @@ def clean_environment() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def engines_are_closed() -> Iterator[None]:
     """Here, and not by the collector: where that runs inside deeply nested JSON, no finalizer can."""
-    for each in (refuse._UNUSABLE, refuse._FAILING, fetch._REFUSED, io._WARNED):
+    for each in (refuse._UNUSABLE, refuse._FAILING, fetch._REFUSED, io._WARNED, platform_headers._OTHER_APP):
         each._told = -math.inf  # each test reads its own log
     yield
     for engine in list(_engines):

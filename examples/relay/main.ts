@@ -7,10 +7,16 @@ const need = (name: string): string => {
   return value;
 };
 
+// Guessed wrong, every path would be one that the server does not have: nothing would say why.
+const mount = Deno.env.get("RELAY_MOUNT");
+if (mount === undefined) {
+  throw new Error("Set RELAY_MOUNT: the path that this function is at, /functions/relay; empty for nothing.");
+}
+
 const to = {
   origin: need("RELAY_ORIGIN"), // https://api.example.com
   prefix: Deno.env.get("RELAY_PREFIX") ?? "", // /api
-  mount: Deno.env.get("RELAY_MOUNT") ?? "", // /functions/relay
+  mount,
   audience: need("RELAY_AUDIENCE"),
   keyId: need("RELAY_KEY_ID"),
   secret: need("RELAY_SECRET"),

@@ -168,6 +168,13 @@ function wrongMount(path: string, to: Relay): Response {
   return problem("relay-mount", 404, "The relay is elsewhere", detail);
 }
 
+/** The server is at fault, for now. */
+function upstream(status: number, what: string, why: string): Response {
+  report("upstream", `the server ${what} (${why})`);
+  const detail = `The server ${what}. Please try again in a moment.`;
+  return problem("relay-upstream", status, "Not available right now", detail, { "retry-after": "5" });
+}
+
 /** The server does not believe this relay: that is nothing that a visitor could mend by signing in. */
 function disbelieved(path: string, to: Relay, date: string | null): Response {
   const seconds = date === null ? NaN : Math.round((Date.now() - Date.parse(date)) / 1000);
@@ -280,9 +287,7 @@ async function sent(url: URL, what: RequestInit, to: Relay): Promise<Response> {
   } catch (error) {
     const [status, what] = slow.signal.aborted ? [504, "took too long"] as const : [502, "cannot be reached"] as const;
     const why = error instanceof Error ? error.cause ?? error.message : error;
-    report("upstream", `the server ${what} (${why})`);
-    const detail = `The server ${what}. Please try again in a moment.`;
-    return problem("relay-upstream", status, "Not available right now", detail, { "retry-after": "5" });
+    return upstream(status, what, String(why));
   } finally {
     clearTimeout(timer);
   }
@@ -315,7 +320,7 @@ async function returned(
     octets = null;
   }
   if (octets === null) {
-    return problem("relay-upstream", 502, "Not available right now", "The server's answer is broken.");
+    return upstream(502, "gave a broken answer", `path ${JSON.stringify(sent.path)}`);
   }
   let document: unknown;
   try {

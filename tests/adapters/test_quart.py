@@ -16,6 +16,7 @@ from base44_web.testing import CALENDAR_ID, Emulator
 from tests.adapters.common import EXPECTED, NAVIGATE, ask, broken, start_up, written
 from tests.checks import Headers, check_problem, signed_in
 from tests.drivers import changed
+from tests.relayed import said_of_ada, sign, signed_fields
 
 pytest.importorskip("quart")
 import quart
@@ -210,6 +211,27 @@ def test_errors_around_the_views(settings: Settings, emulator: Emulator, adas: H
         return
     check_problem(ask(app, "/", old), 401, "invalid-token")
     assert ask(app, "/", dict(adas)).text == "in"
+
+
+def test_a_signature_holds_with_what_a_proxy_takes_away(
+    settings: Settings, emulator: Emulator, platform: str, tmp_path: Path
+) -> None:
+    """Known from the server, or, where that knows of nothing, from Quart's configuration."""
+
+    @app_user_required
+    async def me() -> str:
+        return "in"
+
+    app = site(changed(settings, **signed_fields(platform, tmp_path)), APPLICATION_ROOT="/api/x")
+    app.add_url_rule("/me", view_func=me)
+    said = said_of_ada(emulator, platform)
+    for signed, asked, root, status in (
+        ("/me", "/me", "", 200), ("/api/x/me", "/me", "", 200), ("/x/me", "/me", "", 200), ("/other/me", "/me", "", 400),
+        ("/api/x/api/x/me", "/me", "", 400), ("/root/me", "/root/me", "/root", 200), ("/me", "/root/me", "/root", 200),
+        ("/api/x/me", "/root/me", "/root", 400),
+    ):  # fmt: skip
+        answer = ask(app, asked, dict(sign(said, method="GET", path=signed)), root)
+        assert answer.status_code == status, (signed, asked, root, answer.text)
 
 
 def test_prefix_root_path_and_no_views(settings: Settings, headers: dict[str, str]) -> None:

@@ -26,8 +26,9 @@ from tests.apps.calls import escape_async, escape_sync, guarded_async, guarded_s
 
 
 def configure(cors_origin: str | None = None) -> None:
-    """Set Django up, once in a process."""
+    """Set Django up, once in a process. With CORS it is as docs/front-end.md has it."""
     if not django_settings.configured:
+        cors = _cors(cors_origin) if cors_origin else {}
         django_settings.configure(
             SECRET_KEY="tests only",
             ALLOWED_HOSTS=["*"],
@@ -39,10 +40,21 @@ def configure(cors_origin: str | None = None) -> None:
                 *(["corsheaders.middleware.CorsMiddleware"] if cors_origin else []),
                 "tests.apps.django.Middleware",
             ],
-            CORS_ALLOWED_ORIGINS=[cors_origin] if cors_origin else [],
             USE_TZ=True,
+            **cors,
         )
         django.setup()
+
+
+def _cors(origin: str) -> dict[str, Any]:
+    from corsheaders.defaults import default_headers
+
+    ours = ["base44-app-id", "base44-api-url", "base44-functions-version", "base44-state", "x-data-env"]
+    return {
+        "CORS_ALLOWED_ORIGINS": [origin],
+        "CORS_ALLOW_HEADERS": [*default_headers, *ours],
+        "CORS_EXPOSE_HEADERS": ["WWW-Authenticate", "Retry-After"],
+    }
 
 
 configure(os.environ.get("TEST_CORS_ORIGIN"))  # before what is below: it needs settings

@@ -24,15 +24,18 @@ if os.environ.get("TEST_SENTRY"):
     )  # fmt: skip
 
 other_origin = os.environ.get("TEST_CORS_ORIGIN")
+read = ["WWW-Authenticate", "Retry-After"]
 app: Any = make_app(name, Settings())
 if other_origin and name.startswith("flask"):
     import flask_cors
 
-    flask_cors.CORS(app, origins=[other_origin])
+    flask_cors.CORS(app, origins=[other_origin], expose_headers=read)
 elif other_origin and not name.startswith("django"):
     from starlette.middleware.cors import CORSMiddleware
 
-    app.add_middleware(CORSMiddleware, allow_origins=[other_origin], allow_methods=["*"], allow_headers=["*"])
+    app.add_middleware(
+        CORSMiddleware, allow_origins=[other_origin], allow_methods=["*"], allow_headers=["*"], expose_headers=read
+    )
 
 if os.environ.get("TEST_CALL_AT_IMPORT"):
     # What no app should do, and some do: a call before the server forks its workers.

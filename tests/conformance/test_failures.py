@@ -28,7 +28,7 @@ def test_every_call_tells_its_faults_apart(driver: Driver, emulator: Emulator) -
         ("user", "connect_app_user", ["calendar"], {}, body)
         for body in (b"{}", b'{"redirect_url": 7}', b'{"redirect_url": "http://a.example"}', b'{"redirect_url": ""}',
                      b'{"redirect_url": "https://a\\nb"}', b'{"redirect_url": "//a.example"}',
-                     b'{"redirect_url": "https://user@a.example/"}', b'{"redirect_url": null}')
+                     b'{"redirect_url": "https://user@a.example/"}', b'{"redirect_url": null, "already_authorized": false}')
     ]  # fmt: skip
     wrong += [("user", "disconnect_app_user", ["calendar"], {}, b"<html>"), ("client", "user", [], {}, b'{"id": ""}')]
     wrong += [

@@ -26,6 +26,7 @@ from tests.checks import (
 )
 from tests.conftest import Clock
 from tests.drivers import CORE, ONE_EACH, Driver, rows
+from tests.serving import eventually
 
 
 @pytest.fixture
@@ -47,11 +48,16 @@ def test_nothing_of_a_request_is_left_to_the_garbage_collector(driver: Driver, e
     gc.collect()
     gc.disable()
     try:
+        others = held()
         assert get(driver, "/guarded", headers).status_code == 200
-        left = [type(each).__name__ for each in gc.get_objects() if type(each) in (Context, Caller, Connection)]
+        assert eventually(lambda: not set(held()) - set(others))  # a thread that has answered lets go a moment later
     finally:
         gc.enable()
-    assert left == []
+
+
+def held() -> dict[int, object]:
+    """What there is of requests, by its number; the values keep that from being given away again."""
+    return {id(each): each for each in gc.get_objects() if type(each) in (Context, Caller, Connection)}
 
 
 def test_connected(driver: Driver, emulator: Emulator) -> None:
@@ -78,9 +84,10 @@ def test_no_token(driver: Driver, emulator: Emulator, subtests: pytest.Subtests)
             emulator.requests.clear()
             check_problem(get(driver, path, []), 401, "sign-in-required")
             # A form that somebody posts after the session has ended: there is no way back to its page.
-            assert 'href="/sign-in"' in check_page(get(driver, path, NAVIGATION, "POST"), 401)
+            up = "../" if driver.path else "./"
+            assert f'href="{up}sign-in"' in check_page(get(driver, path, NAVIGATION, "POST"), 401)
             answer = get(driver, f"{path}?a=b", NAVIGATION)
-            assert f'href="/sign-in?next={driver.path}{path}%3Fa%3Db"' in check_page(answer, 401)
+            assert f'href="{up}sign-in?next={driver.path}{path}%3Fa%3Db"' in check_page(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
             assert emulator.requests == []
 
@@ -310,7 +317,11 @@ def test_each_refusal_is_logged_once_with_its_reason(
     caplog.set_level("INFO", logger="base44_web")
     token = signed_in(emulator, lifetime=-3600)[0][1].removeprefix("Bearer ")
     call = encode_call("user", "connect_app_user", ("calendar",), {})
-    for headers, reason in (([], "sign-in-required"), ([("authorization", f"Bearer {token}")], "invalid-token")):
+    for headers, reason in (
+        ([], "sign-in-required: There is no app user token"),
+        ([("authorization", f"Bearer {token}")], "invalid-token"),
+        ([("authorization", "Bearer null")], 'invalid-token: The Authorization header says "Bearer null"'),
+    ):
         for path, method in (("/me", "GET"), ("/guarded", "GET"), ("/escape", "POST")):
             caplog.clear()
             if path == "/escape":

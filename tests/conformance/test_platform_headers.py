@@ -104,6 +104,22 @@ def test_nonsense_is_a_400_without_a_call(
             assert other.requests == []
 
 
+@pytest.mark.drivers(*CORE)
+def test_another_app_than_the_servers_says_so(
+    make: Any, elsewhere: tuple[Emulator, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A swapped app ID refuses everybody: the log names it, and who sends such headers cannot fill the log."""
+    _, url = elsewhere
+    driver = make(app_id="app-swapped", allowed_api_urls=[url], server_url=url)
+    for _ in range(3):
+        outcome = driver.call("service", "get_connection", "slack", headers=platform_headers(url))
+        assert outcome.fields["code"] == "app_id_mismatch"
+    told = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert len(told) == 1
+    assert f"{APP!r}, and this server is app-swapped's" in told[0]
+    assert "BASE44_APP_ID" in told[0]
+
+
 def test_a_header_twice_is_a_400(make: Any, elsewhere: tuple[Emulator, str]) -> None:
     other, url = elsewhere
     driver = make(app_id=APP, allowed_api_urls=[url], server_url=url)

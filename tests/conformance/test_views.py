@@ -76,6 +76,34 @@ def view(driver: Driver) -> Views:
     return Views(driver)
 
 
+TOKENS = ["access_token={}", "a=b&access_token={}&c=d", "access%5Ftoken={}", "access_token=x&access_token={}"]
+
+
+def test_no_answer_carries_a_token_on(
+    view: Views, emulator: Emulator, cookie: Headers, subtests: pytest.Subtests
+) -> None:
+    """Which an address has as Base44's sign-in page sends a browser back."""
+    token = emulator.sign_in(emulator.add_user("bob@test.example"))
+    for field in rows(view.driver.name, TOKENS):
+        with subtests.test(field):
+            query = field.format(token)
+            form = "next=/events"
+            answers = [
+                view("GET", f"connect/calendar?{query}", NAVIGATION),  # nobody is signed in by it
+                view("GET", f"connect/calendar?{query}", [*cookie, *NAVIGATION]),
+                view("POST", f"connect/calendar?{query}", [*cookie, *NAVIGATION, FORM], form),
+                view("POST", f"disconnect/calendar?{query}", [*cookie, *NAVIGATION, FORM], form),
+                view("POST", f"session/logout?{query}", [*cookie, *NAVIGATION, FORM], form),
+                view.driver.request("GET", f"/guarded?{query}", NAVIGATION),
+                view.driver.request("GET", f"/guarded?{query}", [*cookie, *NAVIGATION]),
+            ]
+            assert [answer.status_code for answer in answers] == [401, 200, 303, 303, 303, 401, 303]
+            for answer in answers:
+                assert token not in f"{answer.headers} {answer.text}"
+            left = "?a=b&c=d" if "c=d" in field else ""
+            assert answers[6].headers["location"].endswith(f"next={view.driver.path}/guarded{quote(left)}")
+
+
 # --- the page
 
 
@@ -101,7 +129,7 @@ def test_page_of_somebody_unknown(view: Views, emulator: Emulator) -> None:
     answer = view("GET", "connect/calendar", NAVIGATION)
     page = check_page(answer, 401)
     assert answer.headers["www-authenticate"] == "Bearer"
-    assert re.search(r'<a class="button" href="/sign-in\?next=/base44/connect/calendar[^"]*">', page)
+    assert re.search(r'<a class="button" href="\.\./\.\./sign-in\?next=/base44/connect/calendar[^"]*">', page)
     assert emulator.requests == []
 
 

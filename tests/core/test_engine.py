@@ -34,6 +34,17 @@ def platform(server: Any) -> str:
     return url
 
 
+@pytest.mark.parametrize("development", [True, False])
+def test_development_is_noted_at_the_start(
+    settings: Settings, development: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And which of two IDs an app user's is: there it differs from what the app sees in production."""
+    Base44(settings=changed(settings, development=development, id_claim="uid"))
+    notes = [record for record in caplog.records if getattr(record, "base44_event", None) == "development_on"]
+    assert [record.levelname for record in notes] == ["WARNING"] * development
+    assert all("id_claim (uid)" in record.getMessage() for record in notes)
+
+
 def settled(server: Any, connections: int) -> bool:
     return eventually(lambda: server.open_connections == connections)
 

@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import Any
 
 import httpx2
 import jwt
@@ -34,6 +35,7 @@ from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit
 from base44_web._core.identity import memory as _memory
 from base44_web._core.incoming.caller import Caller
+from base44_web._core.incoming.request import Incoming
 from base44_web._core.platform import perform
 from base44_web._core.platform.io import AWAITING
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
@@ -456,20 +458,66 @@ def test_no_such_user_is_nobody_and_logged(
     assert not isinstance(caught.value, NotFoundError)
 
 
-WHERE_WITHOUT_APP = [(True, None, True), (False, None, False), (True, "https://base44.app", False)]
+def test_a_swapped_app_id_says_so_and_nobody_fills_the_log(
+    settings: Settings,
+    emulator: Emulator,
+    caplog: pytest.LogCaptureFixture,
+    clock: Clock,
+    subtests: pytest.Subtests,
+) -> None:
+    """Everybody is of another app, then; one who is has another app's token, and may come again and again."""
+    keys = changed(settings, verification="keys", verification_key=SECRET, algorithms=["HS256"], app_claim="app")
+    for kind in (settings, keys):
+        with subtests.test(kind.verification):
+            caplog.clear()
+            engine = Engine(kind)
+            for number in range(3):
+                is_of_another_app(engine, emulator, number)
+            clock.forward(61)
+            is_of_another_app(engine, emulator, 3)
+            assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+            first, later = (record.getMessage() for record in caplog.records)
+            assert "'demo-app' (1 times" in first
+            assert "BASE44_APP_ID" in first
+            assert "(3 times" in later
+
+
+def is_of_another_app(engine: Engine, emulator: Emulator, number: int) -> None:
+    token = emulator.sign_in(emulator.add_user(f"u{number}@test.example", app_id="another"))
+    if engine.identity.keys is not None:
+        token = jwt.encode({"sub": "u", "app": "another", "exp": int(time.time()) + 900 + number}, SECRET, "HS256")
+    base44 = Base44._for(Context(engine, Incoming("GET", bearer(token))))
+    with pytest.raises(AuthenticationError) as caught:
+        base44.user()
+    assert caught.value.code == "other_app"
+
+
+# Whether development is on, where the server is, what the record says of its app, whether the user is let in.
+WHERE_WITHOUT_APP: list[tuple[bool, str | None, dict[str, Any], bool]] = [
+    (True, None, {}, True),
+    (False, None, {}, False),
+    (True, "https://base44.app", {}, False),
+    (True, None, {"app_id": "another"}, False),
+    (True, None, {"app_id": None}, False),
+]
 
 
 def test_a_record_without_an_app_counts_under_development_on_loopback_alone(
     settings: Settings, subtests: pytest.Subtests
 ) -> None:
-    for development, server_url, lets_in in WHERE_WITHOUT_APP:
-        with subtests.test(development=development, server_url=server_url):
-            lets_in_without_app(settings, development, server_url, lets_in)
+    for development, server_url, said, lets_in in WHERE_WITHOUT_APP:
+        with subtests.test(development=development, server_url=server_url, said=said):
+            lets_in_without_app(settings, development, server_url, said, lets_in)
 
 
-def lets_in_without_app(settings: Settings, development: bool, server_url: str | None, lets_in: bool) -> None:
+def lets_in_without_app(
+    settings: Settings, development: bool, server_url: str | None, said: dict[str, Any], lets_in: bool
+) -> None:
     with Emulator(mode="dev") as dev:
         token = dev.sign_in(dev.add_user("ada@test.example"))
+        if said:  # which the local dev server never does
+            record = {"id": "u1", "email": "ada@test.example", "disabled": None, **said}
+            dev.fault(Fault(status=200, body=json.dumps(record).encode()), path="*/User/me", times=None)
         fields = {
             "development": development,
             "app_id": dev.app_id,

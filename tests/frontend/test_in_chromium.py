@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
+
 from base44_web.testing import CALENDAR_ID, Emulator
+from tests.serving import app_environment, needs, serving
 
 
 class Traffic:
@@ -152,6 +156,41 @@ def test_what_an_app_calls(chromium: Any, hosted: str, emulator: Emulator, funct
         assert (outcome["status"], outcome["code"]) == (501, "NOT_EMULATED")
         assert "not emulated" in outcome["message"]
         assert traffic.failures == ["GET /api/apps/demo-app/entities/Task: 501"]
+
+
+ASK = """async ([url, more]) => {
+  const elsewhere = (path, init) => fetch(url + path, init);
+  const answer = await base44.fetchWithAuth("/me", { fetch: elsewhere, headers: more });
+  return [answer.status, (await answer.json()).email ?? null, answer.headers.get("WWW-Authenticate")];
+}"""
+# What the client sends where it knows of it.
+MORE = {
+    "Base44-Api-Url": "https://base44.app", "Base44-Functions-Version": "7", "Base44-State": "s", "X-Data-Env": "prod",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("server", "driver", "module"),
+    [("uvicorn", "django-asgi-async", "corsheaders"), ("gunicorn", "flask-sync", "flask_cors"),
+     ("uvicorn", "fastapi-async", "fastapi")],
+)  # fmt: skip
+def test_fetch_with_auth_from_another_origin(
+    server: str, driver: str, module: str, chromium: Any, hosted: str, platform: str, emulator: Emulator, tmp_path: Path
+) -> None:
+    """With CORS as docs/front-end.md has it: no preflight fails, and a script reads why it was refused."""
+    needs(server, driver)
+    pytest.importorskip(module)
+    environment = app_environment(emulator, platform, driver) | {"TEST_CORS_ORIGIN": platform}
+    with serving(server, environment, tmp_path / "output") as (url, _), visitor(chromium) as (page, traffic):
+        prefix = "/async" if driver.startswith("django") else ""
+        page.goto(hosted)
+        page.click("#sign-in")
+        page.click("text=Continue as Ada Lovelace")
+        who(page, "ada@example.com")
+        assert page.evaluate(ASK, [url + prefix, MORE]) == [200, "ada@example.com", None]
+        asked = page.evaluate(ASK, [url + prefix, {**MORE, "Authorization": "Bearer a.b.c"}])
+        assert asked == [401, None, 'Bearer error="invalid_token"']
+        assert traffic.failures == [f"GET {prefix}/me: 401"]
 
 
 def test_a_subscription_is_refused_once(chromium: Any, hosted: str) -> None:

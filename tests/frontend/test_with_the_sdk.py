@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 
 from base44_web.testing import CALENDAR_ID, WORKSPACE_ID, Emulator
@@ -111,6 +112,11 @@ def test_functions(emulator: Emulator, make: Callable[..., Sdk], platform: str, 
         assert len(headers["base44-state"]) > 20
         assert headers["x-data-env"] == "prod"
     assert seen["headers"]["base44-functions-version"] == "7"
+    sent = {"to": "Ada", "more": {"a": 1}, "note": {"file": "note.txt", "content": "größe"}}
+    seen = client("functions.invoke", "mail/send", sent)["data"]
+    assert seen["headers"]["content-type"].startswith("multipart/form-data; boundary=")
+    for part in ('name="to"\r\n\r\nAda', 'name="more"\r\n\r\n{"a":1}', 'filename="note.txt"', "größe"):
+        assert part in seen["body"]
     assert client.fails("functions.invoke", "nothing", {})[0] == 404
     emulator.add_function("down", "http://127.0.0.1:9")
     assert client.fails("functions.invoke", "down", {})[0] == 502
@@ -137,10 +143,13 @@ NOT_EMULATED: list[tuple[str, list[Any]]] = [
     ("integrations.Maps.Find", [{}]),
     ("integrations.custom.call", ["slug", "operation", {}]),
     ("agents.getConversations", []),
+    ("agents.createConversation", [{"agent_name": "helper"}]),
     ("users.inviteUser", ["a@test.example", "user"]),
     ("auth.inviteUser", ["a@test.example", "user"]),
     ("appLogs.fetchLogs", []),
+    ("appLogs.getStats", []),
     ("asServiceRole.sso.getAccessToken", ["user"]),
+    ("asServiceRole.sso.getIdToken", ["user"]),
 ]
 
 
@@ -149,13 +158,19 @@ def test_what_is_not_emulated_says_so(emulator: Emulator, make: Callable[..., Sd
         with subtests.test(path):
             client = make(serviceToken=emulator.service_token)
             assert client.fails(path, *args) == (501, "NOT_EMULATED")
+    with subtests.test("aiGateway"):  # whose requests another library makes
+        gateway = make()("aiGateway.connection")
+        answer = httpx2.post(f"{gateway['baseURL']}/chat/completions", json={"model": "x"})
+        assert (answer.status_code, answer.json()["code"]) == (501, "NOT_EMULATED")
 
 
 def test_subscriptions_end(emulator: Emulator, make: Callable[..., Sdk]) -> None:
-    client = make()
+    client = make(token=emulator.sign_in(emulator.add_user("subscribes@test.example")))
     client("entities.Task.subscribe", "<callback>")
-    time.sleep(4)  # socket.io would have tried again after one second, and after two more
-    assert paths(emulator) == ["GET /ws-user-apps/socket.io/"]
+    client("actors.Room(lobby).connect")
+    time.sleep(4)  # socket.io would have tried again after one second, and after two more; an actor's socket likewise
+    asked = f"POST /api/apps/{emulator.app_id}/actors/Room/connection-token"
+    assert sorted(paths(emulator)) == ["GET /ws-user-apps/socket.io/", asked]
 
 
 def test_the_relay_as_the_platform_runs_it(

@@ -77,9 +77,10 @@ def fastapi_site() -> Any:
     from base44_web import AppUser
     from base44_web.fastapi import AppUserRequired, Base44Client, Base44Middleware, connect_router
 
+    mounted = site.endswith("-mounted")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # FastAPI's of root_path, which people have
-        app = FastAPI(root_path=PREFIX)
+        app = FastAPI() if mounted else FastAPI(root_path=PREFIX)
     app.add_middleware(Base44Middleware)
     app.include_router(connect_router(), prefix="/base44")
 
@@ -91,7 +92,11 @@ def fastapi_site() -> Any:
     async def slack(base44: Base44Client) -> dict[str, str]:
         return {"access_token": (await base44.as_service_role.connectors.get_connection("slack")).access_token}
 
-    return app
+    if not mounted:
+        return app
+    outer = FastAPI()
+    outer.mount(PREFIX, app)
+    return outer
 
 
 def flask_site() -> Any:

@@ -48,8 +48,10 @@ SITES: dict[str, tuple[list[str], str, dict[str, str], tuple[int, int, int]]] = 
     "Mount, middleware within": (UVICORN, "starlette-mounted", {}, (404, 200, 404)),
     "Mount, middleware around": (UVICORN, "starlette-around", {}, (404, 200, 502)),
     "FastAPI root_path": (UVICORN, "fastapi", {}, (200, 200, 200)),
+    "FastAPI mounted": (UVICORN, "fastapi-mounted", {}, (404, 200, 404)),
     "FORCE_SCRIPT_NAME, gunicorn": (GUNICORN, "django-wsgi-forced", {}, (200, 404, 200)),
     "FORCE_SCRIPT_NAME, uvicorn": (UVICORN, "django-asgi-forced", {}, (200, 200, 200)),
+    "uvicorn --root-path, Django": ([*UVICORN, "--root-path", PREFIX], "django-asgi", {}, (200, 404, 200)),
     "SCRIPT_NAME, gunicorn, Django": (GUNICORN, "django-wsgi", {"SCRIPT_NAME": PREFIX}, (500, 200, 500)),
     "DispatcherMiddleware": (GUNICORN, "flask-dispatched", {}, (404, 200, 404)),
     "ProxyFix x_prefix": (GUNICORN, "flask-proxied", {}, (200, 404, 200)),
@@ -99,7 +101,7 @@ def serving(name: str, emulator: Emulator, platform: str, folder: Path) -> Itera
         "TEST_SITE": site, "BASE44_APP_ID": emulator.app_id, "BASE44_SERVER_URL": platform,
         "BASE44_PLATFORM_HEADERS": "signed", "BASE44_RELAY_KEYS": f"k1={SECRET}", "BASE44_RELAY_AUDIENCE": AUDIENCE,
         "BASE44_ALLOWED_API_URLS": platform, "BASE44_APP_USER_CONNECTORS": f"calendar={CALENDAR_ID}",
-        "BASE44_REPLAY_STORE": str(folder / "replays"), **more,
+        "BASE44_REPLAY_STORE": str(folder / "replays"), "BASE44_SIGN_IN_URL": f"{PREFIX}/sign-in?a=b", **more,
     }  # fmt: skip
     log = folder / "server.log"
     words = [word.format(port=port) for word in command]
@@ -313,15 +315,18 @@ def test_a_server_that_is_down_or_slow(runtime: str, tmp_path: Path) -> None:
     done = threading.Event()
 
     def slow(self: http.server.BaseHTTPRequestHandler) -> None:
-        done.wait(20)
+        if self.path == "/breaks":
+            says(self, 403, {"Content-Type": "application/problem+json", "Content-Length": "100"}, b"{")
+        else:
+            done.wait(20)
         self.close_connection = True
 
     with listening(slow) as server:
         down = f"http://127.0.0.1:{free_port()}"
-        relays = (relay_to(down, "/functions/down"), relay_to(server, "/functions/slow", timeout=300))
+        relays = (relay_to(down, "/functions/down"), relay_to(server, "/functions/slow", timeout=2000))
         with relaying(runtime, tmp_path, *relays) as url:
-            for path, status in (("down", 502), ("slow", 504)):
-                answer = httpx2.get(f"{url}/functions/{path}/x", timeout=20)
+            for path, status in (("down/x", 502), ("slow/x", 504), ("slow/breaks", 502)):
+                answer = httpx2.get(f"{url}/functions/{path}", timeout=20)
                 assert answer.status_code == status
                 assert answer.headers["content-type"] == "application/problem+json"
                 assert answer.headers["retry-after"] == "5"
@@ -389,13 +394,13 @@ def test_the_function_itself(emulator: Emulator, platform: str, tmp_path: Path) 
         "RELAY_KEY_ID": "k1", "RELAY_SECRET": SECRET,
     }  # fmt: skip
     run = [*deno, "run", "--quiet", "--no-prompt", "--allow-net=127.0.0.1", "--allow-env", main]
-    for missing, message in (
-        ({"RELAY_SECRET": ""}, "Set RELAY_SECRET."),
-        ({"RELAY_PREFIX": "x/"}, "The relay's prefix"),
+    for name, value, message in (
+        ("RELAY_SECRET", "", "Set RELAY_SECRET."),
+        ("RELAY_MOUNT", None, "Set RELAY_MOUNT: the path"),
+        ("RELAY_PREFIX", "x/", "The relay's prefix"),
     ):
-        done = subprocess.run(
-            run, cwd=HERE, capture_output=True, text=True, timeout=60, env={**os.environ, **given, **missing}
-        )
+        wrong = {key: text for key, text in {**given, name: value}.items() if text is not None}
+        done = subprocess.run(run, cwd=HERE, capture_output=True, text=True, timeout=60, env={**os.environ, **wrong})
         assert done.returncode != 0
         assert message in done.stderr
     port = free_port()
@@ -543,13 +548,18 @@ def test_addresses_are_those_of_the_relay(
             return
         sent = client.get(f"{base}/guarded?a=%2F&b", headers=NAVIGATION).headers["location"]
         assert sent == f"{base}/base44/connect/calendar?next={base}/guarded%3Fa%3D%252F%26b"
+        nobody = client.get(f"{base}/guarded", headers={**NAVIGATION, "authorization": ""})
+        assert nobody.status_code == 401
+        sign_in = httpx2.URL(f"{url}{base}/guarded").join(re.findall(r'href="([^"]*sign-in[^"]*)"', nobody.text)[0])
+        # To this server, by the same way; who is signed in there is sent on by a path of the server's own.
+        assert sign_in.raw_path.decode() == f"{base}/sign-in?a=b&amp;next={PREFIX}/guarded"
         page = client.get(sent, headers=NAVIGATION)
         assert page.status_code == 200
         here = httpx2.URL(url + sent)
         links = [here.join(link) for link in re.findall(r'(?:href|src|action)="([^"]*)"', page.text)]
         assert {link.path.removeprefix(base) for link in links} == {
                 "/base44/connect.css", "/base44/connect.js", "/base44/connect/calendar", "/base44/disconnect/calendar",
-                "/guarded",
+                "/guarded", "/sign-in",
             }  # fmt: skip
         assert all(link.path.startswith(f"{base}/") for link in links)
         home = client.get(f"{base}/base44/connect/calendar", headers=NAVIGATION).text

@@ -74,6 +74,10 @@ class ASGIMiddleware:
         """A request's decoded path, as it came in."""
         return with_root(scope, str(scope["path"]))
 
+    def proxy_prefix(self) -> str:
+        """What the app's own settings say that a proxy takes away of paths; without a slash at the end."""
+        return ""
+
     def view_path(self, scope: Scope, view: str, parameters: Mapping[str, str]) -> str | None:
         """The path of one of the redirect views, if the app has them."""
         return None
@@ -117,7 +121,8 @@ class ASGIMiddleware:
                 strip_scope(scope)
             check = engine.signature_check
             if check is not None and not check.trusts(state.checked_by):
-                receive = await check_signature(check, state, scope, receive, path=self.full_path(scope))
+                path, prefix = self.full_path(scope), self.proxy_prefix()
+                receive = await check_signature(check, state, scope, receive, path=path, prefix=prefix)
         except Base44Error as error:
             await deliver(early_reply(error), scope, send)
             return

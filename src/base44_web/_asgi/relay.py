@@ -9,7 +9,7 @@ from .scope import Message, Receive, Scope, ScopeState
 
 
 async def check_signature(
-    check: SignatureCheck, state: ScopeState, scope: Scope, receive: Receive, *, path: str
+    check: SignatureCheck, state: ScopeState, scope: Scope, receive: Receive, *, path: str, prefix: str
 ) -> Receive:
     """Where the app gets the body from.
 
@@ -19,6 +19,7 @@ async def check_signature(
         scope: its scope.
         receive: where its body comes from.
         path: decoded, with the mount.
+        prefix: what the app's own settings say that a proxy takes away, which counts where the server knows of none.
 
     Raises:
         Base44Error: the request is refused.
@@ -28,7 +29,8 @@ async def check_signature(
         return receive
     check.check_headers(state.incoming)
     body = (await read_body(receive, check.max_body) if scope["type"] == "http" else None) or b""
-    paths, query = signed_paths(path, _mount(scope, path)), scope.get("query_string", b"").decode("latin-1")
+    mount, query = _mount(scope, path), scope.get("query_string", b"").decode("latin-1")
+    paths = signed_paths(path, mount) if mount else signed_paths(prefix + path, prefix)
     octets = body[: check.max_body + 1]
     await asyncio.to_thread(check.check, state.incoming, paths=paths, query=query, body=octets)
     state.checked_by = check

@@ -117,7 +117,10 @@ class Settings(_Given):
     )
     app_name: Text = Setting(fields.text, one_app=True, doc="none. What the pages call the app")
     sign_in_url: Text = Setting(
-        fields.sign_in_url, group="usual", doc="none. Where the pages of guards send people who are not signed in"
+        fields.sign_in_url,
+        group="usual",
+        doc="none. Where pages send people who are not signed in: a path on this server, which is given `?next=`; or "
+        "an https URL, which is not",
     )
     platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
         fields.one_of(PlatformHeaders),
@@ -197,7 +200,10 @@ class Settings(_Given):
         "the two differ",
     )
     development: Setting[bool | None, bool] = Setting(
-        fields.switch, default=False, doc="off. Accept the local dev server's published secret, from loopback"
+        fields.switch,
+        default=False,
+        doc='off. On loopback, accept what the local dev server does: its published secret with `"keys"`, and with '
+        '`"platform"` a `User/me` that names no app',
     )
     identity_ttl: Seconds = Setting(
         fields.ttl,

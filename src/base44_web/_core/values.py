@@ -197,7 +197,7 @@ class AppUser:
     one: that would send all custom fields.
 
     Attributes:
-        id: the user's ID; with `"keys"` the token's `sub`.
+        id: the record's ID; with `"keys"` the claim that `id_claim` names, which is another (`sub` by default).
         email: their address, or `None`.
         full_name: their name, or `None`.
         role: such as `"admin"`; `None` with `"keys"`: claims give no role.

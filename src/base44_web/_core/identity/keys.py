@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import threading
-import warnings
 from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any, Final, TypeAlias, cast, final
@@ -28,6 +27,7 @@ _ASYMMETRIC: Final = frozenset(
     ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA")
 )
 _DEVELOPMENT_SECRET: Final = "LOCAL_DEV_SECRET"  # noqa: S105 - published, by the command line tool 0.1.18
+_BLOCK: Final = 64  # bytes of a block of SHA-256; of the longer ones, 128
 _LEEWAY: Final = 60  # seconds that clocks may differ
 _COOLDOWN: Final = 30.0  # seconds between two fetches of a JWKS
 _COLD: Final = 2.0  # seconds, where there is none yet
@@ -100,9 +100,7 @@ class Keys(Opaque):
             )
         if len(secret.reveal().encode()) < 32 and not local:
             return "verification_key (BASE44_VERIFICATION_KEY) is shorter than 32 bytes (RFC 7518 §3.2)."
-        if local:  # PyJWT says of each token that the published secret is short
-            warnings.filterwarnings("ignore", category=self._jwt.warnings.InsecureKeyLengthWarning)
-        self._keys = {None: secret}
+        self._keys = {None: _filled_up(secret) if local else secret}
         return None
 
     def _prepare_public(self, secret: Secret) -> str | None:
@@ -249,8 +247,18 @@ class Keys(Opaque):
         except (self._jwt.PyJWTError, ValueError, TypeError, OverflowError, RecursionError) as error:
             return _refused(f"{type(error).__name__}.")
         if settings.app_claim is not None and found.get(settings.app_claim) != app_id:
-            return _refused("It is of another app.")
+            return _refused("It is of another app.", code="other_app")
         return _user(found, app_id, settings.id_claim)
+
+
+def _filled_up(secret: Secret) -> Secret:
+    """The same key for HMAC, which fills keys up to a block with zeros itself (RFC 2104 §2).
+
+    Written out, PyJWT does not say of each token that the local dev server's secret is short; and what it says to the
+    app about the app's own keys stays as it is.
+    """
+    text = secret.reveal()
+    return Secret(text + "\0" * (_BLOCK - len(text.encode())))
 
 
 def _refused(why: str, *, code: str = "token_refused") -> AuthenticationError:

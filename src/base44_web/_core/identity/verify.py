@@ -11,6 +11,7 @@ from ..platform import wire
 from ..platform.io import IO
 from ..platform.perform import Platform, fly, perform
 from ..secret import Opaque
+from ..seldom import Seldom, how_often
 from ..urls import is_loopback_url
 from ..values import AppUser
 from .keys import Keys
@@ -28,14 +29,16 @@ class Identity(Opaque):
         platform: the way to the platform.
         known: tokens that were verified or refused.
         keys: what to verify with, where the operator gave keys.
+        strangers: users of other apps. One of them is that visitor's mistake; where all are, the app ID is wrong.
     """
 
-    __slots__ = ("keys", "known", "platform")
+    __slots__ = ("keys", "known", "platform", "strangers")
 
     def __init__(self, platform: Platform) -> None:
         self.platform = platform
         self.known = KnownTokens(platform.settings.identity_ttl, platform.clock)
         self.keys = Keys(platform.settings, platform.clock) if platform.settings.verification == "keys" else None
+        self.strangers = Seldom(60, platform.clock.monotonic)
 
     def after_fork(self) -> None:
         """In the child: locks may have been held."""
@@ -76,10 +79,24 @@ async def _verified(io: IO, identity: Identity, caller: Caller) -> AppUser | Bas
 
     async def ask() -> AppUser | Base44Error:
         outcome = await _decide(io, identity, caller, end)
+        if isinstance(outcome, Base44Error) and outcome.code == "other_app":
+            _note_stranger(identity, caller)
         identity.known.put(caller, outcome)
         return outcome
 
     return await fly(io, identity.platform, token_key(caller), ask, end=end)
+
+
+def _note_stranger(identity: Identity, caller: Caller) -> None:
+    times = identity.strangers.happened()
+    if times:
+        logger.warning(
+            "A token is of a user of another app than %r%s. If nobody can sign in, it is "
+            "the app: check app_id (BASE44_APP_ID); with the local dev server also development (BASE44_DEVELOPMENT).",
+            caller.app_id,
+            how_often(times),
+            extra={"base44_event": "other_app", "base44_times": times},
+        )
 
 
 async def _decide(io: IO, identity: Identity, caller: Caller, end: float) -> AppUser | Base44Error:

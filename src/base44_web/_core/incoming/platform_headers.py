@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import re
 
 from ...errors import BadRequestError
 from ..claims import Token
 from ..config import Settings
 from ..fields import is_app_id
+from ..seldom import Seldom, how_often
 from ..urls import parse_origin
 from .bearer import checked, parse_bearer
 from .caller import Caller, DataEnv, bad_request, configured_caller
 from .request import API_URL, APP_ID, DATA_ENV, SERVICE, STATE, Incoming
 
 _STATE = re.compile(r"[ -~]+")
+_OTHER_APP = Seldom(60)
+logger = logging.getLogger("base44_web")
 
 
 def trusted_caller(incoming: Incoming, settings: Settings, token: Token | None) -> Caller:
@@ -60,12 +64,27 @@ def _header_app_id(value: str | None, settings: Settings) -> str:
     if not is_app_id(value):
         raise bad_request("The Base44-App-Id header is not an app ID.", code="app_id_mismatch")
     if value != settings.app_id and (settings.app_id is not None or value not in settings.allowed_app_ids):
+        _note_other_app(value, settings)
         raise bad_request(
             "The Base44-App-Id header names another app than this server is set up for "
             "(app_id, BASE44_APP_ID; or allowed_app_ids, BASE44_ALLOWED_APP_IDS).",
             code="app_id_mismatch",
         )
     return value
+
+
+def _note_other_app(value: str, settings: Settings) -> None:
+    """For the operator: where every request is refused so, it is not the visitors who are wrong."""
+    times = _OTHER_APP.happened()
+    if times:
+        logger.warning(
+            "A request's Base44-App-Id is %r, and this server is %s's%s. If every request "
+            "is refused, check app_id (BASE44_APP_ID) or allowed_app_ids.",
+            value,
+            settings.app_id or ", ".join(settings.allowed_app_ids),
+            how_often(times),
+            extra={"base44_event": "app_id_mismatch", "base44_times": times},
+        )
 
 
 def _header_server(value: str | None, settings: Settings) -> str:

@@ -149,9 +149,10 @@ def tell(
 def sign_in_link(visit: Visit) -> str:
     """Where to sign in, and to come back from; `""` where no `sign_in_url` is set."""
     url = visit.settings.sign_in_url or ""
-    if not url.startswith("/") or not visit.after:
+    if not url.startswith("/"):
         return url  # another site has its own way to send people back
-    return f"{url}{'&' if '?' in url else '?'}next={quote(visit.after, safe='/')}"
+    after = f"{'&' if '?' in url else '?'}next={quote(visit.after, safe='/')}" if visit.after else ""
+    return relative(visit.here, url + after)
 
 
 def message_page(

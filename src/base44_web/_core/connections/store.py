@@ -177,7 +177,7 @@ class SharedStore(Opaque):
                 return await self._lead(io, sealing, spot, ask, nonce, generation)
             if failed or waited >= patience:
                 return await ask()
-            await io.sleep(min(max(_LOOK, waited / 10), patience - waited))
+            await io.sleep(min(max(_LOOK, waited / 20), patience - waited))
 
     async def _lead(
         self, io: IO, sealing: Sealing, spot: Spot, ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],

@@ -68,6 +68,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-18", "_core/incoming/cookies.py", 'key.strip(" \\t") == name', "key.strip() == name", CK),
     ("E-18", "_core/incoming/cookies.py", "if len(found) > 1:\n        return f\"The request has", "if False:\n        return f\"The request has", CK),
     ("E-19", "_core/views/handlers.py", 'asked.form.get("token", [])', '[*asked.form.get("token", []), *dict(p.split("=") for p in asked.query.split("&") if "=" in p).values()]', f"{VW} -k do_not_begin"),
+    ("E-19", "_core/replies/visit.py", ' if not _is_token(each)]', "]", f"{VW} -k carries_a_token"),
     ("E-20", "_core/incoming/cookies.py", 'return "accepted" if site == "same-origin" or (not sites and own_origin) else "refused"', 'return "accepted"', f"{VW} -k other_sites_start"),
     ("E-20", "_core/views/handlers.py", "    require_same_origin(context.incoming, context.engine.settings)\n    tokens", "    tokens", f"{VW} -k other_sites_start"),
     ("E-20", "_core/incoming/cookies.py", 'return "accepted" if own_origin else "refused"', 'return "accepted"', CK),

@@ -117,10 +117,7 @@ class Settings(_Given):
     )
     app_name: Text = Setting(fields.text, one_app=True, doc="none. What the pages call the app")
     sign_in_url: Text = Setting(
-        fields.sign_in_url,
-        group="usual",
-        doc="none. Where pages send people who are not signed in: a path on this server, which is given `?next=`; or "
-        "an https URL, which is not",
+        fields.sign_in_url, group="usual", doc="none. Where people sign in: a path on this server, or an https URL"
     )
     platform_headers: Setting[PlatformHeaders | None, PlatformHeaders] = Setting(
         fields.one_of(PlatformHeaders),
@@ -200,10 +197,7 @@ class Settings(_Given):
         "the two differ",
     )
     development: Setting[bool | None, bool] = Setting(
-        fields.switch,
-        default=False,
-        doc='off. On loopback, accept what the local dev server does: its published secret with `"keys"`, and with '
-        '`"platform"` a `User/me` that names no app',
+        fields.switch, default=False, doc="off. On loopback, accept the local dev server's secret, and users of no app"
     )
     identity_ttl: Seconds = Setting(
         fields.ttl,

@@ -117,7 +117,7 @@ class _Middleware(ASGIMiddleware):
 
     def proxy_prefix(self) -> str:
         # Quart's own word for it, as Flask's: without any effect on requests.
-        return str(self._quart.config["APPLICATION_ROOT"]).rstrip("/")
+        return str(cast("dict[str, Any]", self._quart.config)["APPLICATION_ROOT"]).rstrip("/")
 
     def view_path(self, scope: Scope, view: str, parameters: Mapping[str, str]) -> str | None:
         values: dict[str, Any] = {**parameters}

@@ -477,7 +477,7 @@ def test_a_swapped_app_id_says_so_and_nobody_fills_the_log(
             is_of_another_app(engine, emulator, 3)
             assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
             first, later = (record.getMessage() for record in caplog.records)
-            assert "'demo-app' (1 times" in first
+            assert "than 'demo-app'. If" in first
             assert "BASE44_APP_ID" in first
             assert "(3 times" in later
 

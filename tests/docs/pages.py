@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin
 
 from sybil import Document, Example, Region
 from sybil.parsers.markdown import CodeBlockParser
@@ -49,7 +50,8 @@ def visit(http: Any, token: str, emulator: Emulator, user: AppUser) -> None:
         return http.request("POST", path, data=data, headers={**_BROWSER, **headers}, follow_redirects=False)
 
     nobody = get("/")
-    assert (nobody.status_code, 'href="/sign-in?next=/"' in nobody.text) == (401, True)
+    links = [urljoin("/", each) for each in re.findall(r'href="([^"]+)"', nobody.text)]
+    assert (nobody.status_code, "/sign-in?next=/" in links) == (401, True)
     form = get("/sign-in?next=/")
     assert f'data-login="{emulator.url}/api/apps/{emulator.app_id}/auth/login"' in form.text
     assert 'src="/static/sign-in.js"' in form.text

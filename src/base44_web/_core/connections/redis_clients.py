@@ -8,7 +8,7 @@ from ...errors import ConfigurationError
 from ..fields import Factories
 from ..secret import Opaque, Secret
 
-SECONDS: Final = 0.045  # for a command, and to connect: a visitor waits 50 ms, with what a busy process adds
+SECONDS: Final = 0.05  # for a command, and to connect: a store that takes longer is slower than the platform
 
 
 @final

@@ -96,7 +96,7 @@ def main() -> int:
     tell("what came in: the headers that count", lambda: Incoming("GET", HEADERS))
     tell("who is asking: the token, and where calls go", lambda: read_caller(incoming, settings))
     tell("the user, as remembered", lambda: engine.identity.known.get(caller))
-    tell("the connection, as kept, bound to this request", lambda: kept_record(context, wanted, user))
+    tell("the connection, as kept", lambda: kept_record(context, wanted, user))
 
     def guard() -> None:
         run(admit(BLOCKING, Context(engine, Incoming("GET", HEADERS)), ("calendar",)))

@@ -124,7 +124,9 @@ def draw(results: Results, folder: Path) -> list[Path]:
         for name, picture in PICTURES.items():
             if results.get(name) and results[name][0].figures:
                 output = io.StringIO()
-                picture(results).savefig(output, format="svg", metadata={"Date": None, "Creator": None})
+                figure = picture(results)
+                title = figure.axes[0].get_title("left")
+                figure.savefig(output, format="svg", metadata={"Date": None, "Creator": None, "Title": title})
                 written.append(folder / f"{name}.svg")
                 written[-1].write_text(_both_schemes(output.getvalue()))
     return written

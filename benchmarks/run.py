@@ -3,9 +3,9 @@
     python benchmarks/run.py [call guarded …] [--quick] [--docs]
 
 Each runs in a process of its own and prints its tables; together they are in `results.json`, with this machine, and as
-pictures beside it. With `--docs` they go to docs/pictures, and the tables into docs/performance.md. `--quick` takes
-counts so small that the figures mean nothing: it shows that everything works. Exits with status 1 where a benchmark
-failed or was over a budget. The pictures need `matplotlib`.
+pictures beside it. With `--docs` the pictures go to docs/pictures, the tables into docs/performance.md, and all figures
+into `docs.json` beside this. `--quick` takes counts so small that the figures mean nothing: it shows that everything
+works. Exits with status 1 where a benchmark failed or was over a budget. The pictures need `matplotlib`.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ LIBRARIES: Final = (
     "gunicorn", "cryptography", "pyjwt",
 )  # fmt: skip
 ALTERNATIVES: Final = {  # for who does not see them; the figures are in the tables beside them
-    "call": "Lines: the processor's time of one call for a token, for each client, from 1 to 200 callers at once",
-    "guarded": "Bars: the processor's time of a request to a guarded view, for each framework and each way to guard it",
+    "call": "Lines: processor's time of a call for a token, by client, from 1 to 200 callers at once",
+    "guarded": "Bars: processor's time of a request to a guarded view, by framework and way to guard it",
     "fleet": "Bars: calls to the platform by the number of servers, with a connection_store and without",
 }
 PROGRAMS: Final = ("node", "redis-server")
@@ -62,7 +62,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         **{name: said for name, said in programs.items() if said},
         "libraries": libraries,
@@ -116,7 +116,7 @@ def sections(results: dict[str, Any]) -> str:
         if (DOCS / "pictures" / f"{name}.svg").exists():
             parts.append(f"![{ALTERNATIVES[name]}](pictures/{name}.svg)\n")
         for table in tables[name]:
-            parts.append(f"**{table.title}** (`python benchmarks/{name}.py`, {entry['date']})\n")
+            parts.append(f"**{table.title}**\n\n`python benchmarks/{name}.py`, {entry['date']}\n")
             parts.append(as_markdown(table.grid()) + "\n")
         parts += [f"{note}\n" for note in entry["notes"]]
     return "\n".join(parts)
@@ -137,7 +137,7 @@ def main() -> int:
         arguments.error("figures of --quick mean nothing: they are not for the docs")
     folder = DOCS / "pictures" if options.docs else options.to
     folder.mkdir(parents=True, exist_ok=True)
-    path, here = folder / "results.json", machine()
+    path, here = (HERE / "docs.json" if options.docs else folder / "results.json"), machine()
     before = json.loads(path.read_text()) if path.exists() else {}
     # Of another machine, other versions or other counts nothing stays.
     is_alike = before.get("machine") == here and before.get("quick") == options.quick

@@ -247,7 +247,7 @@ def test_a_token_in_local_storage(chromium: Any, site: Site, ada: AppUser) -> No
         page.wait_for_selector("button:has-text('Disconnect')")
         settle(page)
         page.click("button:has-text('Disconnect')")
-        page.wait_for_selector("button:has-text('Connect')")
+        page.wait_for_selector("button:has-text('Connect Google')")
         assert site.emulator._state.connection("app_user", CALENDAR_ID, ada.id) is None
 
 

@@ -386,7 +386,7 @@ def test_somebody_signs_in_again_by_session(page: Any, site: Site, ada: AppUser)
         [f"{site.url}/base44/connect.js", site.token(ada)],
     )
     page.evaluate("dispatchEvent(new Event('focus'))")  # as the user comes back
-    page.wait_for_selector("button:has-text('Connect'):visible")
+    page.wait_for_selector("button:has-text('Connect Google'):visible")
     shows(page, ada.email)
 
 

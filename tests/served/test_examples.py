@@ -221,7 +221,7 @@ def walk_through(page: Any, framework: str, url: str, first: str, hands: Hands) 
         hands.press("a:has-text('Manage')")
         settle(page)
     hands.press("button:has-text('Disconnect')")
-    page.wait_for_selector("button:has-text('Connect'):visible")
+    page.wait_for_selector("button:has-text('Connect Google Calendar'):visible")
     if rendered:
         page.goto(url + "calendar")
         assert "/base44/connect/calendar" in page.url

@@ -148,8 +148,8 @@ def leader_killed(report: Report, fleet: Fleet) -> None:
     ((_, took, ended),) = other.ask(["at_once", time.monotonic(), 1, connector])
     if ended != "connected":
         raise RuntimeError(f"the next one ended with {ended}")
-    # Between two looks at the lock lies a tenth of what was waited.
-    report.tell("leader killed: the next one has it after", took, "s", at_most=_LOCK * 1.1 + 2 * ANSWERS_AFTER)
+    # Between two looks at the lock lies a twentieth of what was waited.
+    report.tell("leader killed: the next one has it after", took, "s", at_most=_LOCK * 1.05 + 2 * ANSWERS_AFTER)
 
 
 def main() -> int:

@@ -210,7 +210,7 @@ def test_no_token_left(page: Any, site: Site, ada: AppUser, when: str) -> None:
         popup_of(page)
     store(page, None)
     if when == "before":
-        page.click("button:has-text('Connect')")
+        page.click("button:has-text('Connect Google')")
     says(page, "not signed in any more")
     signed_out(page)
     assert site.flows == flows + (when == "while")
@@ -397,7 +397,7 @@ def test_an_expired_token(page: Any, site: Site, ada: AppUser) -> None:
     by_token(page, site, site.token(ada))
     # The server remembers whom it has verified: what has expired meanwhile is another token of this user's.
     store(page, site.token(ada, exp=int(time.time()) - 10))
-    page.click("button:has-text('Connect')")
+    page.click("button:has-text('Connect Google')")
     says(page, "not signed in any more")
     signed_out(page)
 
@@ -445,7 +445,7 @@ def test_a_click_in_the_inert_half_second_is_none(page: Any, site: Site, ada: Ap
     page.reload()
     page.wait_for_selector(f"text={ada.email}")
     settle(page)  # what the style sheet does is over
-    page.click("button:has-text('Connect')")
+    page.click("button:has-text('Connect Google')")
     page.evaluate("window.elapsed = 501")
     settle(page)
     assert len(page.context.pages) == 1
@@ -480,7 +480,7 @@ def test_a_connector_that_the_platform_does_not_know(page: Any, site: Site, ada:
     by_token(page, site, site.token(ada))
     body = b'{"detail": "Connector authorization not configured", "code": "NOT_FOUND"}'
     site.emulator.fault(Fault(status=404, body=body), path="*/initiate", times=None)
-    page.click("button:has-text('Connect')")
+    page.click("button:has-text('Connect Google')")
     says(page, "does not offer Google Calendar any more")
     assert "try again" not in page.inner_text("main")
     assert len(page.context.pages) == 1  # the window is closed again
@@ -558,7 +558,7 @@ def test_connected_for_the_platform_and_without_a_token_by_session(page: Any, si
     by_session(page, site, site.token(ada))
     site.emulator.fault(Fault(status=200, body=ALREADY), path="*/initiate", times=1)
     with page.context.expect_page() as opening:
-        page.click("button:has-text('Connect')")
+        page.click("button:has-text('Connect Google')")
     opening.value.wait_for_selector("text=You can close this window")
     opening.value.close()
     says(page, "try again")

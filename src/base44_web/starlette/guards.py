@@ -25,9 +25,9 @@ from .._core.guards.startup import (
     Beside,
     Needs,
     WrongGuard,
-    check_dependency,
     check_function,
     is_awaiting,
+    is_decorator,
     left_out,
     mark,
 )
@@ -182,7 +182,8 @@ def routed_views(app: Any, *, starting: bool = False) -> Iterator[Any]:
         if starting:  # later it is refused as it is copied
             _check_defaults(endpoint)
         dependant = _attribute(each, "dependant")
-        for dependency in _dependencies(dependant, endpoint):
+        for dependency in _dependencies(dependant):
+            _check_dependency(dependency, endpoint)
             _check_spelling(dependency)
             yield Beside(endpoint, dependency)
         _check_cache(endpoint, dependant)
@@ -221,18 +222,28 @@ def _has_settings_of_its_own(app: Any) -> bool:
     return any(getattr(each, "provides_base44", False) for each in stack)
 
 
-def _dependencies(dependant: Any, endpoint: Any) -> Iterator[Any]:
+def _dependencies(dependant: Any) -> Iterator[Any]:
     for dependency in getattr(dependant, "dependencies", ()):
-        check_dependency(dependency.call, endpoint)
         yield dependency.call
-        yield from _dependencies(dependency, endpoint)
+        yield from _dependencies(dependency)
+
+
+def _check_dependency(dependency: Any, view: Any) -> None:
+    """Refuse a decorator of ours as a dependency (`Depends(app_user_required)`): there it guards nothing."""
+    if is_decorator(dependency):
+        raise WrongGuard(
+            "A decorator (app_user_required, app_user_connected) stands in a parameter or in Depends(…), where it "
+            "guards nothing: write Annotated[AppUser, AppUserRequired()] or Annotated[Connection, "
+            'AppUserConnection("calendar")], of base44_web.fastapi.',
+            view,
+        )
 
 
 _CACHES: Final = ("fastapi_cache", "aiocache", "cashews")
 
 
 def _check_spelling(endpoint: Any) -> None:
-    """A guard without its parentheses, as a default or in an annotation; a cache above a view that knows its user."""
+    """Refuse a guard without its parentheses, or a decorator of ours, as a default or in an annotation."""
     if not inspect.isroutine(endpoint):
         return
     values = (
@@ -243,16 +254,14 @@ def _check_spelling(endpoint: Any) -> None:
     for annotation in annotations_of(endpoint).values():
         values += getattr(annotation, "__metadata__", ())
     for each in values:
-        check_dependency(each, endpoint)
+        _check_dependency(each, endpoint)
         if isinstance(each, type) and getattr(each, "guards_app_users", False):
             raise each._is_not_called()  # type: ignore[attr-defined]
 
 
 def _check_cache(endpoint: Any, dependant: Any) -> None:
     package = str(getattr(endpoint, "__globals__", {}).get("__name__", "")).partition(".")[0]
-    if package in _CACHES and any(
-        hasattr(each, "scheme_name") or _is_ours(each) for each in _dependencies(dependant, endpoint)
-    ):
+    if package in _CACHES and any(hasattr(each, "scheme_name") or _is_ours(each) for each in _dependencies(dependant)):
         raise WrongGuard(
             f"The endpoint {getattr(endpoint, '__name__', endpoint)!r} is below a cache of {package}, and depends on "
             "its user: the cache would give one user's answer to others. Cache what is the same for all, in a "

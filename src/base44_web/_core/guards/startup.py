@@ -81,23 +81,9 @@ def note_decorator(decorator: Any) -> None:
     setattr(decorator, _DECORATES, True)
 
 
-def check_dependency(dependency: Any, view: Any) -> None:
-    """Refuse a decorator of ours as a dependency (`Depends(app_user_connected("calendar"))`): there it guards nothing.
-
-    Args:
-        dependency: anything.
-        view: whose it is.
-
-    Raises:
-        ConfigurationError: it is one.
-    """
-    if getattr(dependency, _DECORATES, False):
-        raise WrongGuard(
-            "A decorator (app_user_required, app_user_connected) stands in a parameter or in Depends(…), where it "
-            "guards nothing: write Annotated[AppUser, AppUserRequired()] or Annotated[Connection, "
-            'AppUserConnection("calendar")], of base44_web.fastapi.',
-            view,
-        )
+def is_decorator(thing: Any) -> bool:
+    """Whether it is a decorator of ours."""
+    return bool(getattr(thing, _DECORATES, False))
 
 
 def check_function(view: Any) -> None:

@@ -370,7 +370,7 @@ def _read_redirect_url(data: Any) -> Outcome[Secret]:
     if record is None:
         return _invalid("it is no JSON object")
     url, already = record.get("redirect_url"), record.get("already_authorized")
-    if url is None and (already is True or ("redirect_url" in record and already is not False)):  # which may be left out
+    if url is None and (already is True or ("redirect_url" in record and already is not False)):  # it may be absent
         return AlreadyConnectedError(
             "The app user is connected already. Disconnect first to connect another account.", code="already_connected"
         )

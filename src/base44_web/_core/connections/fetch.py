@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from hashlib import sha256
-from typing import Final, NamedTuple, final
+from typing import Final, Literal, NamedTuple, final
 
 from ...errors import AuthenticationError, Base44Error, MeteredConnectorError, RateLimitError
 from ..identity.verify import Identity, identify
@@ -113,10 +113,6 @@ class _Landed(NamedTuple):
     caller: Caller  # whose credentials it was asked with
 
 
-class _Looked(NamedTuple):
-    kept: Kept | None
-
-
 def _digest(text: str) -> bytes:
     return sha256(text.encode()).digest()
 
@@ -128,7 +124,8 @@ def _credentials(caller: Caller) -> tuple[bytes, bytes]:
 
 def at_hand(connections: Connections, caller: Caller, wanted: Wanted, user: AppUser | None) -> ConnectionRecord | None:
     """What the cache has, without waiting."""
-    if connections.memory.ttl == 0:
+    store = connections.store
+    if connections.memory.ttl == 0 or (store is not None and not store.breaker.is_open):
         return None
     entry = connections.entry(caller, wanted, user)
     return None if entry is None else connections.kept(entry)
@@ -371,15 +368,15 @@ async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> 
     if store is None or entry is None:
         return None
 
-    async def look() -> _Looked:
+    async def look() -> Kept | Literal[False]:  # `None` would have those who wait look once more
         try:
-            return _Looked(await store.get(io, entry))
+            return await store.get(io, entry) or False
         except StoreDownError:
-            return _Looked(None)
+            return False
 
     end = platform.clock.monotonic() + platform.settings.timeout
     looked = await fly(io, platform, ("stored", entry), look, end=end)
-    return looked.kept if isinstance(looked, _Looked) else None
+    return looked if isinstance(looked, Kept) else None
 
 
 async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: bool = False) -> None:

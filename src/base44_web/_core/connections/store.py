@@ -135,7 +135,7 @@ class SharedStore(Opaque):
         """
         for sealing in self._sealings:
             spot = sealing.spot(entry)
-            value, generation = await self._look(io, spot)
+            value, generation = await self._do(io, spot.look)
             found = self._opened(sealing, spot, value, generation)
             if found is not None:
                 return found
@@ -210,7 +210,7 @@ class SharedStore(Opaque):
         """
         for sealing in self._sealings:
             spot = sealing.spot(entry)
-            value, generation = await self._look(io, spot)
+            value, generation = await self._do(io, spot.look)
             kept = self._opened(sealing, spot, value, generation)
             if kept is not None and kept.record.fingerprint == fingerprint:
                 await self._eval(io, _REJECT, (spot.value,), cast(bytes, value))
@@ -233,10 +233,6 @@ class SharedStore(Opaque):
         if kept is not None:
             kept.record.asked = self._clock.monotonic() - kept.age
         return kept
-
-    async def _look(self, io: IO, spot: Spot) -> tuple[object, object]:
-        value, generation = await self._do(io, lambda client: client.mget([spot.value, spot.generation]))
-        return value, generation
 
     async def _eval(self, io: IO, script: str, keys: tuple[str, ...], *arguments: bytes | int) -> Any:
         return await self._do(io, lambda client: client.eval(script, len(keys), *keys, *arguments))

@@ -166,8 +166,9 @@ class Context(Opaque):
 
     def at_hand(self, connector_id: str) -> Connection | None:
         """The connection that this request has; see `has`."""
-        wanted = Wanted("app_user", connector_id)
-        return self.bind(self._connections[connector_id][0], wanted) if self.has(connector_id) else None
+        if not self.has(connector_id):
+            return None
+        return self.bind(self._connections[connector_id][0], Wanted("app_user", connector_id))
 
     def drop(self, connector_id: str | None) -> None:
         """Drop what is at hand of a connector, or of all: the app user disconnects."""

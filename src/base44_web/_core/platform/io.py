@@ -115,8 +115,9 @@ class _Blocking:
         return future.result(max(0.0, seconds))
 
     def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
+        flight, waiting = flights.join(key)
         # On a loop's thread, to wait for a task of that loop would hang.
-        return (Flight(), None) if _in_event_loop() else flights.join(key)
+        return (Flight(), None) if waiting is not None and _in_event_loop() else (flight, waiting)
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
         if _in_event_loop():

@@ -542,36 +542,38 @@ def test_with_the_keyboard_alone(chromium: Any, one_site: Site, ada: AppUser) ->
 
 def test_accessibility(chromium: Any, one_site: Site, ada: AppUser) -> None:
     platform = one_site.platform
-    for scheme in ("light", "dark"):
-        for width in (320, 800):
-            with opened(chromium, color_scheme=scheme) as page:
-                page.set_viewport_size({"width": width, "height": 640})
-                suffix = f"{scheme}-{width}"
-                page.goto(one_site.guarded)
-                check_page(page, f"sign-in-{suffix}")
-                page.goto(one_site.connect)
-                check_page(page, f"unknown-{suffix}")
-                to_connect_page(page, one_site, ada)
-                check_page(page, f"start-{suffix}")
-                popup = popup_of(page)
-                popup.wait_for_selector("text=Allow")
-                message(page, "Decide in the window")
-                check_page(page, f"waiting-{suffix}")
-                check_page(popup, f"consent-{suffix}")
-                popup.click("text=Refuse")
-                popup.wait_for_selector("h1:has-text('Not connected')")
-                check_page(popup, f"refused-{suffix}")
-                popup.close()
-                message(page, "try again")
-                check_page(page, f"closed-{suffix}")
-                page.goto("about:blank")  # the page would go on by itself
-                one_site.emulator.connect(ada, CALENDAR_ID)
-                page.goto(one_site.connect)
-                check_page(page, f"connected-{suffix}")
-                one_site.emulator.disconnect(ada, CALENDAR_ID)
-                for name, path in (("overview", "/"), ("sign-in", "/login?from_url=/")):
-                    page.goto(platform + path)
-                    check_page(page, f"emulator-{name}-{suffix}")
+    for scheme, width in (
+        ("light", 320),
+        ("dark", 800),
+    ):  # contrast is the scheme's, what is beyond the edge the width's
+        with opened(chromium, color_scheme=scheme) as page:
+            page.set_viewport_size({"width": width, "height": 640})
+            suffix = f"{scheme}-{width}"
+            page.goto(one_site.guarded)
+            check_page(page, f"sign-in-{suffix}")
+            page.goto(one_site.connect)
+            check_page(page, f"unknown-{suffix}")
+            to_connect_page(page, one_site, ada)
+            check_page(page, f"start-{suffix}")
+            popup = popup_of(page)
+            popup.wait_for_selector("text=Allow")
+            message(page, "Decide in the window")
+            check_page(page, f"waiting-{suffix}")
+            check_page(popup, f"consent-{suffix}")
+            popup.click("text=Refuse")
+            popup.wait_for_selector("h1:has-text('Not connected')")
+            check_page(popup, f"refused-{suffix}")
+            popup.close()
+            message(page, "try again")
+            check_page(page, f"closed-{suffix}")
+            page.goto("about:blank")  # the page would go on by itself
+            one_site.emulator.connect(ada, CALENDAR_ID)
+            page.goto(one_site.connect)
+            check_page(page, f"connected-{suffix}")
+            one_site.emulator.disconnect(ada, CALENDAR_ID)
+            for name, path in (("overview", "/"), ("sign-in", "/login?from_url=/")):
+                page.goto(platform + path)
+                check_page(page, f"emulator-{name}-{suffix}")
 
 
 def check_page(page: Any, name: str) -> None:

@@ -1,18 +1,27 @@
 // The relay under Node.js. Its settings, or those of several, are the first argument; it writes its port, and ends with
 // its standard input.
-import { readFileSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import typescript from "typescript";
 import { handler } from "./beside.mjs";
 
 const source = readFileSync(new URL("../../examples/relay/relay.ts", import.meta.url), "utf8");
-const { outputText, diagnostics } = typescript.transpileModule(source, {
-  compilerOptions: { target: "ES2022", module: "ES2022", strict: true }, reportDiagnostics: true,
-});
-if (diagnostics.length) throw new Error(JSON.stringify(diagnostics.map((each) => each.messageText)));
-const { checkRelay, relay } = await import(`data:text/javascript;base64,${Buffer.from(outputText).toString("base64")}`);
+const hash = createHash("sha256").update(source).digest("hex");
+const compiled = new URL(`./node_modules/.cache/relay-${hash}.mjs`, import.meta.url);
+if (!existsSync(compiled)) {
+  const { default: typescript } = await import("typescript"); // takes longer to load than all else here
+  const { outputText, diagnostics } = typescript.transpileModule(source, {
+    compilerOptions: { target: "ES2022", module: "ES2022", strict: true }, reportDiagnostics: true,
+  });
+  if (diagnostics.length) throw new Error(JSON.stringify(diagnostics.map((each) => each.messageText)));
+  mkdirSync(new URL(".", compiled), { recursive: true });
+  const own = new URL(`${compiled}.${process.pid}`);
+  writeFileSync(own, outputText);
+  renameSync(own, compiled); // whole, or not there: several begin at once
+}
+const { checkRelay, relay } = await import(compiled);
 const relays = [JSON.parse(process.argv[2])].flat();
 relays.forEach(checkRelay);
 const answerFor = handler(relay, relays);

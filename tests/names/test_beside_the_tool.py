@@ -14,6 +14,8 @@ import pytest
 
 from base44_web.cli import main
 from base44_web.cli.generate import NAME
+from tests.frontend.conftest import modules as modules
+from tests.frontend.conftest import tool as tool
 
 Files = dict[str, str]
 CONFIG = {"base44/config.jsonc": '{"name": "shop"}', "base44/.app.jsonc": '{"id": "a1"}'}

@@ -103,7 +103,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-35", "_core/transport/aiohttp_client.py", "cookie_jar=aiohttp.DummyCookieJar()", "cookie_jar=aiohttp.CookieJar(unsafe=True)", f"{CORE.format('http_client')} -k sent_alike"),
     ("E-35", "_core/transport/aiohttp_client.py", "        self._session._retry_connection = False\n", "", f"{CORE.format('http_client')} -k sent_once"),
     ("E-35", "_core/platform/retries.py", 'if method != "GET" or error.code', "if error.code", f"{FA} -k may_have_happened"),
-    ("E-35", "_core/transport/exchange.py", "if size > MAX_BODY:", "if False:", f"{CORE.format('failures')} -k faults"),
+    ("E-35", "_core/transport/exchange.py", "if size <= MAX_BODY:", "if True:", f"{CORE.format('failures')} -k faults"),
     ("E-34", "_core/otel.py", 'urlsplit(url).hostname or ""', "url", f"{CORE.format('telemetry')} -k no_credential"),
     ("E-35", "_core/telemetry.py", "(connector if connector in SERVICES else _OTHER)", "connector", f"{CORE.format('telemetry')} -k are_few"),
     ("E-36", "_core/engine/engine.py", "os.register_at_fork(after_in_child=_start_afresh)", "pass", f"{CORE.format('engine')} -k fork"),

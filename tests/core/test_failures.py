@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -204,6 +207,36 @@ def test_a_cancelled_call_shows_no_part_of_the_answer(emulator: Emulator, platfo
             error = error.__context__
         if any("'answer'" in frame for frame in shown):
             break
+    assert any("'answer'" in frame for frame in shown)
+    assert not [frame for frame in shown if CANARY in frame]
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no such signals here")
+def test_a_worker_that_is_ended_shows_no_part_of_the_answer(emulator: Emulator, platform: str) -> None:
+    """As gunicorn ends one that takes too long: by an exit from a signal, in the middle of a read."""
+    body = b'{"access_token": "%s"}' % CANARY.encode() + b" " * 100_000
+    emulator.fault(Fault(status=200, body=body, drip=0.001, headers={"X-Leak": CANARY}), times=None)
+    shown: list[str] = []
+
+    def end(*_: object) -> None:
+        raise SystemExit(1)
+
+    settings = Settings(app_id=emulator.app_id, server_url=platform, service_token="t", timeout=600)
+    before = signal.signal(signal.SIGUSR1, end)
+    try:
+        for seconds in (0.5, 4, 20):  # a busy machine may not have had the head of the answer by then
+            timer = threading.Timer(seconds, os.kill, (os.getpid(), signal.SIGUSR1))
+            timer.start()
+            with pytest.raises(SystemExit) as caught, Base44(settings=settings) as base44:
+                base44.as_service_role.connectors.get_connection("slack")
+            frames = traceback.TracebackException.from_exception(caught.value, capture_locals=True).stack
+            shown += [str(frame.locals) for frame in frames if "base44_web" in frame.filename]
+            if any("'answer'" in frame for frame in shown):
+                break
+    finally:
+        timer.cancel()
+        timer.join()
+        signal.signal(signal.SIGUSR1, before)
     assert any("'answer'" in frame for frame in shown)
     assert not [frame for frame in shown if CANARY in frame]
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import subprocess
 import sys
@@ -214,7 +213,7 @@ def test_no_log_of_aiohttp_has_a_credential(
     pytest.importorskip("aiohttp")
     caplog.set_level(1)
     for name in ("aiohttp", "aiohttp.client", "aiohttp.internal", "asyncio"):
-        logging.getLogger(name).setLevel(1)
+        caplog.set_level(1, name)
     settings = canary_settings(platform, http_client="aiohttp", timeout=PATIENCE)
 
     async def main() -> None:

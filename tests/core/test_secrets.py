@@ -7,7 +7,6 @@ import contextlib
 import copy
 import itertools
 import json
-import logging
 import os
 import pickle
 from typing import Any
@@ -90,7 +89,7 @@ def is_opaque(value: Any) -> None:
 def test_errors(platform: str, emulator: Emulator, caplog: pytest.LogCaptureFixture, subtests: pytest.Subtests) -> None:
     caplog.set_level(1)
     for name in ("httpx2", "httpx", "httpcore2", "httpcore", "hpack", "base44_web"):
-        logging.getLogger(name).setLevel(1)
+        caplog.set_level(1, name)
     for number, fault in enumerate(FAULTS):
         with subtests.test(number=number):
             caplog.clear()
@@ -180,7 +179,7 @@ def test_headers_of_http2_are_not_logged(caplog: pytest.LogCaptureFixture) -> No
     hpack = pytest.importorskip("hpack")
     HttpxTransports(client=lambda: httpx2.Client()).open().close()
     for name in ("hpack", "hpack.hpack", "hpack.table"):
-        logging.getLogger(name).setLevel(1)
+        caplog.set_level(1, name)
     caplog.set_level(1)
     hpack.Encoder().encode([(b"authorization", f"Bearer {TOKEN}".encode())])
     clean(caplog.text)
@@ -229,7 +228,7 @@ def test_no_debug_log_of_the_libraries_has_the_headers_of_an_answer(
     """A `Location` or a `Set-Cookie` of the platform can be a credential."""
     caplog.set_level(1)
     for name in ("httpcore", "httpcore2", "httpcore.http11", "httpcore2.http11", "httpx", "httpx2"):
-        logging.getLogger(name).setLevel(1)
+        caplog.set_level(1, name)
     headers = {"Set-Cookie": f"a={CANARY}", "Location": f"https://x/{CANARY}", "X-Leak": CANARY}
     emulator.fault(Fault(headers=headers), times=None)
     settings = canary_settings(platform)

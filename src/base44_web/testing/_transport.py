@@ -6,7 +6,7 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
-from .._core.transport.exchange import refusal
+from .._core.transport.exchange import compressed, too_large
 from .._core.transport.message import PlatformRequest, PlatformResponse
 from .._core.transport.protocol import AsyncTransport, Transport
 from ..errors import RequestFailedError, RequestTimeoutError
@@ -72,7 +72,7 @@ def _receive(answer: Answer, timeout: float) -> PlatformResponse:
     if answer.fault.drop is not None or answer.fault.raw is not None:
         raise RequestFailedError("The emulator dropped the connection.", code="connection_lost")
     headers = dict(answer.headers)
-    refused = refusal(headers, len(answer.body))
+    refused = compressed(headers) or too_large(len(answer.body))
     if refused is not None:
         raise refused
     return PlatformResponse(answer.status, headers, answer.body)

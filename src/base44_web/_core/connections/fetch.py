@@ -98,9 +98,7 @@ class Connections(Opaque):
         """Where a connection would be kept."""
         service = caller.service_token if self._by_service else None
         digest = None if service is None else _digest(service.reveal())
-        return Entry(
-            wanted.route, wanted.connector, caller.server_url, caller.app_id, caller.data_env, user_id, digest
-        )
+        return Entry(wanted.route, wanted.connector, caller.server_url, caller.app_id, caller.data_env, user_id, digest)
 
 
 class Wanted(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ...errors import Base44Error, ConfigurationError
 from .deadline import Deadline
-from .exchange import Body, drop_if_surplus, failure, refusal, timeouts
+from .exchange import Body, compressed, drop_if_surplus, failure, header_mapping, timeouts, too_large
 from .httpx_clients import library_of, without_cookies
 from .message import PlatformRequest, PlatformResponse
 
@@ -51,7 +51,7 @@ class HttpxTransport:
                     follow_redirects=False,
                 )
                 try:
-                    refused = refusal(answer.headers, 0)
+                    refused = compressed(answer.headers)
                     if refused is not None:
                         return refused
                     # Not aiter_raw: it gives the connection back as it ends, before what is left over can be seen.
@@ -59,13 +59,12 @@ class HttpxTransport:
                         body += chunk
                         chunk = b""
                         deadline.check()
-                        refused = refusal(answer.headers, len(body))
+                        refused = too_large(len(body))
                         if refused is not None:
                             return refused
                     drop_if_surplus(answer.stream)
                 finally:
                     answer.close()
-            headers = {name.lower(): value for name, value in answer.headers.items()}
-            return PlatformResponse(answer.status_code, headers, body.octets())
+            return PlatformResponse(answer.status_code, header_mapping(answer.headers.raw), body.octets())
         except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
             return failure(error, request, timeout)

@@ -14,7 +14,7 @@ from yarl import URL
 
 from ...errors import Base44Error, ConfigurationError
 from .deadline import AsyncDeadline
-from .exchange import Body, failure, header_mapping, refusal
+from .exchange import Body, compressed, failure, header_mapping, too_large
 from .message import PlatformRequest, PlatformResponse
 from .proxies import Proxies, login_apart
 
@@ -70,13 +70,13 @@ class AiohttpTransport:
                     **self._way_to(request.url),
                 )
                 try:
-                    refused = refusal(answer.headers, 0)
+                    refused = compressed(answer.headers)
                     if refused is not None:
                         return refused
                     async for chunk in answer.content.iter_any():
                         body += chunk
                         chunk = b""
-                        refused = refusal(answer.headers, len(body))
+                        refused = too_large(len(body))
                         if refused is not None:
                             return refused
                 finally:

@@ -103,23 +103,31 @@ def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:
     return {"timeout": {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}}
 
 
-def refusal(headers: Mapping[str, str], size: int) -> Base44Error | None:
-    """Why an answer cannot be read, if so: compressed, or too large."""
+def compressed(headers: Mapping[str, str]) -> Base44Error | None:
+    """Why an answer that begins with these headers is not read, if so."""
     encoding = headers.get("content-encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):
-        return InvalidResponseError(
-            f"The platform's answer is compressed ({encoding[:20]}), which was not asked for and is not read.",
-            code="invalid_response",
-        )
-    if size > MAX_BODY:
-        return InvalidResponseError(
-            f"The platform's answer is larger than {MAX_BODY} bytes and was not read.", code="invalid_response"
-        )
-    return None
+    if encoding in ("", "identity"):
+        return None
+    return InvalidResponseError(
+        f"The platform's answer is compressed ({encoding[:20]}), which was not asked for and is not read.",
+        code="invalid_response",
+    )
+
+
+def too_large(size: int) -> Base44Error | None:
+    """Why no more of an answer is read than so many bytes, if so."""
+    if size <= MAX_BODY:
+        return None
+    return InvalidResponseError(
+        f"The platform's answer is larger than {MAX_BODY} bytes and was not read.", code="invalid_response"
+    )
 
 
 def header_mapping(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """Lower-case names and values; a repeated header's values joined by commas (RFC 9110 §5.3)."""
+    """Lower-case names and values; a repeated header's values joined by commas (RFC 9110 §5.3).
+
+    Not to be held while an answer is read: a traceback shows it.
+    """
     found: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")

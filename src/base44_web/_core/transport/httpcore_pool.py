@@ -13,7 +13,17 @@ from urllib.parse import urlsplit
 
 from ...errors import Base44Error, ConfigurationError
 from .deadline import BoundedBackend, Deadline
-from .exchange import Body, drop_if_surplus, failure, header_mapping, hide_headers_in_logs, opened, refusal, timeouts
+from .exchange import (
+    Body,
+    compressed,
+    drop_if_surplus,
+    failure,
+    header_mapping,
+    hide_headers_in_logs,
+    opened,
+    timeouts,
+    too_large,
+)
 from .message import PlatformRequest, PlatformResponse
 from .proxies import Proxies, login_apart
 
@@ -68,18 +78,17 @@ class HttpcoreTransport:
                     extensions=timeouts(timeout, connect_timeout),
                 ) as answer,
             ):
-                headers = header_mapping(answer.headers)
-                refused = refusal(headers, 0)
+                refused = compressed(header_mapping(answer.headers))
                 if refused is not None:
                     return refused
                 for chunk in answer.iter_stream():
                     body += chunk
                     chunk = b""
-                    refused = refusal(headers, len(body))
+                    refused = too_large(len(body))
                     if refused is not None:
                         return refused
                 drop_if_surplus(answer.stream)
-            return PlatformResponse(answer.status, headers, body.octets())
+            return PlatformResponse(answer.status, header_mapping(answer.headers), body.octets())
         except Exception as error:  # noqa: BLE001 - a library's own errors can quote a header with its credential
             return failure(error, request, timeout)
 

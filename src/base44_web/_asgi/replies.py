@@ -114,16 +114,17 @@ def _as_kind(kind: str, send: Send) -> Send:
 
 _PRIVATE: Final = b"cache-control", b"private"
 _VARY: Final = b"vary", b"Authorization, Cookie"
+_FOR_CACHES: Final = frozenset((_PRIVATE[0], _VARY[0]))
 
 
 def mark_private(raw: list[tuple[bytes, bytes]]) -> None:
     """Put into an answer's raw headers that it depends on who asks; what the view has said of caches stays."""
-    found = [name.lower() for name, _ in raw]
-    if b"vary" not in found and b"cache-control" not in found:  # most often, and ten times as quick
+    found = [pair for pair in raw if pair[0].lower() in _FOR_CACHES]
+    if not found:  # most often, and ten times as quick
         raw += [_PRIVATE, _VARY]
-    elif not (_PRIVATE in raw and _VARY in raw and found.count(b"cache-control") == 1):
-        cache_control, vary = _values(raw, b"cache-control"), _values(raw, b"vary")
-        raw[:] = [pair for pair in raw if pair[0].lower() not in (b"cache-control", b"vary")]
+    elif found != [_PRIVATE, _VARY]:
+        cache_control, vary = _values(found, b"cache-control"), _values(found, b"vary")
+        raw[:] = [pair for pair in raw if pair[0].lower() not in _FOR_CACHES]
         # What comes first is the view's own word; a dependency of FastAPI's may have added another.
         raw.append((b"cache-control", with_private(cache_control[0] if cache_control else None).encode("latin-1")))
         raw.append((b"vary", with_vary(", ".join(vary)).encode("latin-1")))

@@ -96,6 +96,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("E-33", "_core/urls.py", 'not value.isprintable() or not _STEERING.isdisjoint(value)', "False", f"{CONF.format('behaviour')} -k steer"),
     ("E-34", "_core/transport/message.py", 'return f"<PlatformRequest {self.method} {self.url}>"', 'return f"<PlatformRequest {self.plain_headers()}>"', f"{SEC} -k test_values"),
     ("E-34", "_core/secret.py", 'raise TypeError(f"{type(self).__name__} holds', 'return object.__reduce_ex__(self, 2)  # TypeError(f"{type(self).__name__} holds', f"{SEC} -k test_values"),
+    ("E-34", "_core/transport/httpcore_pool.py", "refused = compressed(header_mapping(answer.headers))", "refused = compressed(headers := header_mapping(answer.headers))", f"{CORE.format('failures')} -k worker_that_is_ended"),
     ("E-34", "_core/transport/exchange.py", "record.levelno > logging.DEBUG or not (", "True or not (", f"{SEC} -k http2"),
     ("E-35", "_core/engine/context.py", "return identity.platform.limiter if trusted else identity.platform.unverified", "return identity.platform.limiter", f"{KNOWN} -k at_a_guard"),
     ("E-35", "_core/transport/_async.py", "follow_redirects=False", "follow_redirects=True", f"{CORE.format('failures')} -k faults"),

@@ -43,7 +43,9 @@ class RedisServer:
                 return bool(client.ping())
             return False
 
-        assert eventually(answers)
+        process = self._process
+        assert eventually(lambda: answers() or process.poll() is not None)
+        assert process.poll() is None, "it has ended"
 
     def freeze(self) -> None:
         """It takes connections and answers nothing."""

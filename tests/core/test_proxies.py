@@ -244,6 +244,6 @@ def test_a_host_whose_first_address_is_a_black_hole(emulator: Emulator, monkeypa
         monkeypatch.setattr(socket, "getaddrinfo", addresses)
         settings = Settings(
             app_id=emulator.app_id, server_url=f"http://localhost:{port}", service_token=emulator.service_token,
-            connect_timeout=1, timeout=60,
+            connect_timeout=4, timeout=60,  # half of it for the hole
         )  # fmt: skip
         assert connection_of(settings, "blocking").access_token == emulator.share_token("slack")

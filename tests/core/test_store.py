@@ -46,9 +46,11 @@ CALENDAR = "get_current_app_user_connection"
 
 @pytest.fixture(autouse=True)
 def patience(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy machine can take longer over a command than requests wait for one."""
+    """A busy machine can take longer over a command than requests wait for one, and over a call than a lock holds."""
     if request.node.get_closest_marker("as_quick_as_it_is") is None:
         monkeypatch.setattr(redis_clients, "SECONDS", PATIENCE)
+        for name in ("_LOCK", "_FAILED", "_QUEUE"):
+            monkeypatch.setattr(store_module, name, PATIENCE)
 
 
 @pytest.fixture
@@ -114,14 +116,14 @@ def test_one_server_asks_for_all(
 
 
 def test_it_is_kept_for_its_time(server: Any, connected: AppUser, asking: Asking, redis_server: RedisServer) -> None:
-    first, second = server(connected), server(connected, connection_ttl=1)
+    first, second = server(connected), server(connected, connection_ttl=4)
     asking.get(first, CALENDAR)
     with client_to(redis_server) as redis:
         (value,) = [key for key in redis.scan_iter() if not key.endswith(b"generation")]
         assert 20_000 < redis.pttl(value) <= 30_000
         redis.delete(value)
         asking.get(second, CALENDAR)
-        assert 0 < redis.pttl(value) <= 1_000
+        assert 0 < redis.pttl(value) <= 4_000
         assert eventually(lambda: not redis.exists(value))
     asking.calls()
     asking.get(second, CALENDAR)
@@ -501,17 +503,22 @@ def test_frozen_and_lost(
     assert asking.get(client, CALENDAR)
     redis_server.start()
     assert eventually(lambda: not store_of(client).breaker.is_open)
-    asking.calls()
     other = server(connected)
-    token = asking.get(client, CALENDAR)
-    assert asking.get(other, CALENDAR) == token
-    assert asking.calls() == 1
+
+    def one_asks_for_both() -> bool:  # a busy machine may take longer over a command than they wait for it
+        asking.calls()
+        token = asking.get(client, CALENDAR)
+        same = asking.get(other, CALENDAR) == token and asking.calls() <= 1
+        return same and not any(store_of(each).breaker.is_open for each in (client, other))
+
+    assert eventually(one_asks_for_both)
 
 
 def test_shared_ones_are_kept_for_five_seconds_while_it_is_down(
     server: Any, asking: Asking, redis_server: RedisServer, clock: Clock
 ) -> None:
     client = server(None)
+    clock.stop()
     redis_server.stop()
     asking.get(client)
     clock.forward(4.9)

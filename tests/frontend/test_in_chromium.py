@@ -114,7 +114,7 @@ def test_a_provider_in_a_popup(chromium: Any, hosted: str, platform: str, emulat
         with page.context.expect_page() as opening:
             frame.click("#google")
         with opening.value.expect_event("close"):
-            opening.value.click("text=Continue as Ada Lovelace")
+            opening.value.click("text=Continue as Ada Lovelace", no_wait_after=True)
         who(frame, "ada@example.com")
         assert frame.url == f"{hosted}?is_new_user=false"  # what the client adds
         assert traffic.failures == []

@@ -47,7 +47,7 @@ def starlette_site() -> Any:
         async def written() -> AsyncIterator[bytes]:
             for number in range(3):
                 yield b"data: %d\n\n" % number
-                await asyncio.sleep(0.5)
+                await asyncio.sleep(1.5)
 
         return StreamingResponse(written(), media_type="text/event-stream")
 
@@ -138,7 +138,7 @@ def flask_site() -> Any:
         def written() -> Iterator[bytes]:
             for number in range(3):
                 yield b"data: %d\n\n" % number
-                time.sleep(0.5)
+                time.sleep(1.5)
 
         return Response(written(), mimetype="text/event-stream")
 

@@ -24,6 +24,7 @@ import pytest
 
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.npm import installed
+from tests.serving import PATIENCE, free_port
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
@@ -59,13 +60,6 @@ SITES: dict[str, tuple[list[str], str, dict[str, str], tuple[int, int, int]]] = 
 }  # fmt: skip
 NAVIGATION = {"sec-fetch-mode": "navigate", "sec-fetch-site": "none", "accept": "text/html"}
 Headers = list[tuple[str, str]]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @contextmanager
@@ -114,6 +108,7 @@ def serving(name: str, emulator: Emulator, platform: str, folder: Path) -> Itera
             time.sleep(0.05)
         else:
             pytest.fail(log.read_text())
+        httpx2.get(f"http://127.0.0.1:{port}/", timeout=PATIENCE)  # gunicorn listens before a worker has the app
         yield f"http://127.0.0.1:{port}"
 
 
@@ -242,7 +237,7 @@ def test_a_path_that_was_changed_is_told_to_the_operator(
     site = "Mount, middleware around"
     with serving(site, emulator, platform, tmp_path) as server, stripping(server) as proxy:
         with relaying(runtime, tmp_path, relay_to(proxy, prefix=f"{PREFIX}/y")) as url:
-            answer = httpx2.get(f"{url}/functions/relay/me", headers=relayed)
+            answer = httpx2.get(f"{url}/functions/relay/me", headers=relayed, timeout=PATIENCE)
         assert answer.status_code == 502
         assert answer.json()["type"] == "urn:base44-web:relay-refused"
         assert "www-authenticate" not in answer.headers
@@ -275,7 +270,7 @@ def test_the_relays_own_key_and_clock_are_not_the_visitors_fault(
     with site as server:
         to = relay_to(server, **({} if wrong == "clock" else {wrong: values[wrong]}))
         with relaying(runtime, tmp_path, to) as url:
-            answer = httpx2.get(f"{url}/functions/relay/me", headers=relayed)
+            answer = httpx2.get(f"{url}/functions/relay/me", headers=relayed, timeout=PATIENCE)
     assert answer.status_code == 502
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["type"] == "urn:base44-web:relay-refused"
@@ -323,9 +318,12 @@ def test_a_server_that_is_down_or_slow(runtime: str, tmp_path: Path) -> None:
 
     with listening(slow) as server:
         down = f"http://127.0.0.1:{free_port()}"
-        relays = (relay_to(down, "/functions/down"), relay_to(server, "/functions/slow", timeout=2000))
+        relays = (
+            relay_to(down, "/functions/down"), relay_to(server, "/functions/slow", timeout=2000),
+            relay_to(server, "/functions/broken"),
+        )  # fmt: skip
         with relaying(runtime, tmp_path, *relays) as url:
-            for path, status in (("down/x", 502), ("slow/x", 504), ("slow/breaks", 502)):
+            for path, status in (("down/x", 502), ("slow/x", 504), ("broken/breaks", 502)):
                 answer = httpx2.get(f"{url}/functions/{path}", timeout=20)
                 assert answer.status_code == status
                 assert answer.headers["content-type"] == "application/problem+json"
@@ -475,7 +473,7 @@ def test_answers_are_streamed(
 ) -> None:
     with (
         serving(name, emulator, platform, tmp_path) as server,
-        relaying(runtime, tmp_path, relay_to(server, timeout=1000)) as url,  # of its begin alone
+        relaying(runtime, tmp_path, relay_to(server, timeout=2500)) as url,  # of its begin alone
         httpx2.stream("GET", f"{url}/functions/relay/lines", headers=relayed, timeout=20) as answer,
     ):
         assert answer.headers["content-type"].startswith("text/event-stream")

@@ -193,6 +193,7 @@ def walk_through(page: Any, framework: str, url: str, first: str, hands: Hands) 
         page.wait_for_selector("#slack:has-text('Example')")
         look("home")
         hands.press("a:has-text('Open my calendar')")
+        page.wait_for_url("**/calendar")  # home has a link to sign in, too
         hands.press("a:has-text('Sign in')")  # of the guard's page
     page.wait_for_selector(".note:has-text('A stand-in.'):visible")
     look("sign-in")

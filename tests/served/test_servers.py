@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.apps.calls import encode_call
-from tests.serving import COMPLAINTS, PATIENCE, ROOT, SERVERS, app_environment, free_port, needs, serving
+from tests.serving import COMPLAINTS, PATIENCE, ROOT, SERVERS, app_environment, eventually, free_port, needs, serving
 
 COMBINATIONS = [
     ("uvicorn", "starlette-async"), ("uvicorn", "starlette-sync"), ("uvicorn", "fastapi-async"),
@@ -87,9 +88,12 @@ def test_serves_and_ends_cleanly(server: str, driver: str, emulator: Emulator, t
 
 def check_no_shared_sockets(master: int, port: int) -> None:
     """No worker holds a connection to the platform that its parent or its sibling holds (by inode)."""
-    children = Path(f"/proc/{master}/task/{master}/children").read_text().split()
-    assert len(children) == 2
-    held = [platform_sockets(pid, port) for pid in (str(master), *children)]
+
+    def children() -> list[str]:
+        return Path(f"/proc/{master}/task/{master}/children").read_text().split()
+
+    assert eventually(lambda: len(children()) == 2)
+    held = [platform_sockets(pid, port) for pid in (str(master), *children())]
     assert held[0], "the parent made no call before the fork"
     assert held[1] or held[2], "no worker holds a connection"
     assert not held[0] & held[1]
@@ -102,9 +106,10 @@ def platform_sockets(pid: str, port: int) -> set[str]:
     to_platform = {row[9] for row in rows if row[2].endswith(f":{port:04X}")}
     found = set()
     for entry in Path(f"/proc/{pid}/fd").iterdir():
-        target = os.readlink(entry)
-        if target.startswith("socket:["):
-            found.add(target[8:-1])
+        with suppress(FileNotFoundError):  # closed meanwhile
+            target = os.readlink(entry)
+            if target.startswith("socket:["):
+                found.add(target[8:-1])
     return found & to_platform
 
 

@@ -249,14 +249,11 @@ async def share(
         shared = (*key, state, _credentials(caller), caller.server_url, caller.app_id, caller.data_env)
     for tries in range(_SHARED_TRIES + 1):
         led = False
-        kept = look() if tries else None
-        if kept is not None:
-            return kept
 
         async def lead() -> _Landed:
             nonlocal led
             led = True
-            return _Landed(await ask(), caller)
+            return _Landed(look() or await ask(), caller)  # what one call brought while this one came to its flight
 
         # After that each alone: they have waited for others long enough.
         together = shared if tries < _SHARED_TRIES else (shared, _credentials(caller))

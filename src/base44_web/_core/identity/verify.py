@@ -66,7 +66,7 @@ async def identify(io: IO, identity: Identity, caller: Caller, *, fresh: bool = 
         reason = token.dead_reason(identity.platform.clock.time())
         if reason is not None:
             raise AuthenticationError(reason, code="dead_token", about_visitor=caller.is_visitor)
-        outcome = await _verified(io, identity, caller)
+        outcome = await _verified(io, identity, caller, fresh=fresh)
     if isinstance(outcome, Base44Error):
         error = outcome.again()
         error.about_visitor = error.about_visitor and caller.is_visitor
@@ -74,10 +74,13 @@ async def identify(io: IO, identity: Identity, caller: Caller, *, fresh: bool = 
     return outcome
 
 
-async def _verified(io: IO, identity: Identity, caller: Caller) -> AppUser | Base44Error:
+async def _verified(io: IO, identity: Identity, caller: Caller, *, fresh: bool) -> AppUser | Base44Error:
     end = identity.platform.clock.monotonic() + identity.platform.settings.timeout
 
     async def ask() -> AppUser | Base44Error:
+        known = None if fresh else identity.known.get(caller)
+        if known is not None:  # what one call found out while this one came to its flight
+            return known
         outcome = await _decide(io, identity, caller, end)
         if isinstance(outcome, Base44Error) and outcome.code == "other_app":
             _note_stranger(identity, caller)

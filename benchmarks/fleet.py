@@ -70,8 +70,8 @@ def cold_starts(report: Report, fleet: Fleet, options: Any, way: str) -> None:
 def not_connected(report: Report, fleet: Fleet, servers: int) -> None:
     """What nobody has connected, asked for by all: nobody waits for the others, one after the other.
 
-    Who waited for the first asks as that has failed: two calls, the second at the same time as all others. Beside it, one
-    call each at the same time, of connectors that nobody else asks for.
+    Who waited for the first asks as that has failed: two calls, the second at the same time as all others. Beside it,
+    one call each at the same time, of connectors that nobody else asks for.
     """
     alone = fleet.at_once(servers, 3, "nobody has this", each_its_own=True)
     found = fleet.at_once(servers, 3, "nor this")

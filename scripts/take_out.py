@@ -218,7 +218,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("C-2", "_core/connections/fetch.py", "        wire.service_token(caller)\n", "", f"{CON} -k without_a_service_token"),
     ("C-1", "_core/engine/context.py", "    return context.bind(outcome, wanted)\n", "    outcome.first = getattr(outcome, 'first', None) or context.bind(outcome, wanted)\n    return outcome.first\n", f"{CON} -k credentials_of_their_own"),
     ("C-3", "_core/connections/fetch.py", "look() or await ask()", "await ask()", f"{CON} -k just_ended"),
-    ("C-3", "_core/identity/verify.py", "        if known is not None:  # what one call", "        if False:  # what one call", f"{CON} -k just_ended"),
+    ("C-3", "_core/identity/verify.py", "        if known is not None:  # by a call", "        if False:  # by a call", f"{CON} -k just_ended"),
     ("C-3", "_core/connections/fetch.py", "if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):", "if True:", f"{CON} -k bad_leader"),
     ("C-3", "_core/connections/fetch.py", "if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):", "if _credentials(landed.caller) == _credentials(caller):", f"{CON} -k shared_by_all"),
     ("C-4", "_core/connections/memory.py", " or self._last_end(entry) >= asked:", ":", f"{CON} -k never_served"),

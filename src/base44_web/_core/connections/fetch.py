@@ -253,7 +253,7 @@ async def share(
         async def lead() -> _Landed:
             nonlocal led
             led = True
-            return _Landed(look() or await ask(), caller)  # what one call brought while this one came to its flight
+            return _Landed(look() or await ask(), caller)  # a call that has just ended may have brought it
 
         # After that each alone: they have waited for others long enough.
         together = shared if tries < _SHARED_TRIES else (shared, _credentials(caller))

@@ -79,7 +79,7 @@ async def _verified(io: IO, identity: Identity, caller: Caller, *, fresh: bool) 
 
     async def ask() -> AppUser | Base44Error:
         known = None if fresh else identity.known.get(caller)
-        if known is not None:  # what one call found out while this one came to its flight
+        if known is not None:  # by a call that has just ended
             return known
         outcome = await _decide(io, identity, caller, end)
         if isinstance(outcome, Base44Error) and outcome.code == "other_app":

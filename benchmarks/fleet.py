@@ -64,7 +64,7 @@ def cold_starts(report: Report, fleet: Fleet, options: Any, way: str) -> None:
         ended = {each[2] for each in fleet.at_once(servers, options.callers, connector)}
         if ended != {"connected"}:
             raise RuntimeError(f"requests ended with {ended}")
-        # More than that want more than two processors: who gets none for long takes the Redis for slow, and asks itself.
+        # More want more than two processors: who gets none for long takes the Redis for slow, and asks itself.
         budget = 1 if way == "with a Redis" and servers <= SEVERAL else None
         report.tell(way, fleet.calls(), "", column=str(servers), at_most=budget)
 

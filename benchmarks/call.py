@@ -4,7 +4,7 @@ client under Node.js.
     python benchmarks/call.py [--calls 2000] [--rounds 5] [--callers 1,20,100,200]
 
 What counts is the processor's time of the client's own process, in microseconds a call, with so many callers at once;
-who answers is a process of its own, and does nothing else. Each caller asks for another connector, for equal calls at
+it has a core of its own, as has who answers, a process that does nothing else. Each caller asks for another connector, for equal calls at
 the same time would be one. The clients take turns, round by round, and of each pair's ratios the median is printed.
 Ours and the bare libraries keep one client; the reference client is made for each call, as it is for a request. Needs
 `httpx`, `aiohttp`, and for the comparison Node.js with `npm ci` in tests/reference: what is missing is left out.
@@ -24,7 +24,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 
 import jwt
-from common import Worker, free_port, obey, reference_client, serving
+from common import Worker, free_port, obey, reference_client, serving, step_aside
 from report import Report, numbers, parser, progress, ratio
 
 from base44_web import AsyncBase44, ConnectorID, Settings
@@ -252,6 +252,7 @@ def main() -> int:
     arguments.add_argument("--client", action="append", choices=CLIENTS, help="only this one; can be given again")
     options = arguments.parse_args()
     report = Report(options.json)
+    step_aside()
     port = free_port()
     claims = {"sub": "ada", "exp": int(time.time()) + 7200}
     token = jwt.encode(claims, "a key of the benchmark, and of nobody else")
@@ -265,7 +266,7 @@ def main() -> int:
                 report.note(reason)
                 continue
             command = ["node", "call.mjs"] if name == REFERENCE else [sys.executable, "call.py", "ask", name]
-            workers[name] = Worker(command, environment)
+            workers[name] = Worker(command, environment, alone=True)
             stack.callback(workers[name].close)
         for turn in range(options.rounds + 1):  # the first warms up
             progress(f"round {turn} of {options.rounds}")

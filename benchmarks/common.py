@@ -24,6 +24,7 @@ from base44_web.testing import CALENDAR_ID, Emulator
 
 HERE: Final = Path(__file__).parent
 WITHOUT_REDIS: Final = "Without a Redis: redis-server, or the packages redis and cryptography, are not installed."
+_CORES: Final = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
 PATIENCE: Final = 20.0  # seconds for a process to start or end
 
 
@@ -33,6 +34,20 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def step_aside() -> None:
+    """Leave a core to what is started `alone`: what is moved between cores costs more, and how often is chance.
+
+    Nothing changes where there is one core, or where the system cannot tell processes which to use.
+    """
+    if len(_CORES) > 1:
+        os.sched_setaffinity(0, _CORES[1:])
+
+
+def _be_alone() -> None:
+    if len(_CORES) > 1:
+        os.sched_setaffinity(0, _CORES[:1])
 
 
 def reference_client() -> str | None:
@@ -64,9 +79,11 @@ def signed_in(emulator: Emulator, count: int, *connectors: str) -> list[str]:
 class Server:
     """A server under test, and what its processes have used of the processor so far."""
 
-    def __init__(self, command: list[str], environment: dict[str, str], port: int) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], port: int, *, alone: bool) -> None:
         self.port = port
-        self._started = subprocess.Popen(command, cwd=HERE, env={**os.environ, **environment})
+        self._started = subprocess.Popen(
+            command, cwd=HERE, env={**os.environ, **environment}, preexec_fn=_be_alone if alone else None
+        )
         if not _listens(port):
             self.close()
             raise RuntimeError(f"{command} did not start")
@@ -83,9 +100,9 @@ class Server:
 
 
 @contextmanager
-def serving(command: list[str], environment: dict[str, str], port: int) -> Iterator[Server]:
+def serving(command: list[str], environment: dict[str, str], port: int, *, alone: bool = False) -> Iterator[Server]:
     """A server, until the block ends."""
-    server = Server(command, environment, port)
+    server = Server(command, environment, port, alone=alone)
     try:
         yield server
     finally:
@@ -130,12 +147,13 @@ class Worker:
     Args:
         command: what to start.
         environment: variables to add.
+        alone: whether it is what is measured; see `step_aside`.
     """
 
-    def __init__(self, command: list[str], environment: dict[str, str] | None = None) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str] | None = None, *, alone: bool = False) -> None:
         self._started = subprocess.Popen(
             command, cwd=HERE, env={**os.environ, **(environment or {})}, text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, preexec_fn=_be_alone if alone else None,
         )  # fmt: skip
         self.answer()
 

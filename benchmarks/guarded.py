@@ -3,8 +3,8 @@ reference client under Node.js, which does the same.
 
     python benchmarks/guarded.py [fastapi flask django] [--requests 2000] [--rounds 7]
 
-What counts is the processor's time of the app's processes for each request, at 32 connections, each another user's: so
-none of them shares another's call. By hand is what one would write without us: `User/me` and the token route, on
+What counts is the processor's time of the app's processes, on a core of their own, for each request, at 32 connections,
+each another user's: so none of them shares another's call. By hand is what one would write without us: `User/me` and the token route, on
 httpx2. The servers take turns, round by round, so a busy moment falls on all of them, and of each pair's ratios the
 median is printed. Needs `psutil`, `uvicorn` (with `uvloop`, if it is there), `gunicorn`, and for the comparison Node.js
 with `npm ci` in tests/reference.
@@ -20,7 +20,7 @@ from contextlib import ExitStack
 from importlib.util import find_spec
 from typing import Final
 
-from common import Server, environment_of, free_port, load, reference_client, serving, signed_in
+from common import Server, environment_of, free_port, load, reference_client, serving, signed_in, step_aside
 from report import Report, parser, progress, ratio
 
 from base44_web import Settings
@@ -65,6 +65,7 @@ def main() -> int:
     arguments.add_argument("--rounds", type=int, default=7)
     options = arguments.parse_args()
     report = Report(options.json)
+    step_aside()
     with Emulator.demo() as emulator, emulator.serve() as platform, ExitStack() as stack:
         tokens = signed_in(emulator, CONNECTIONS, CALENDAR_ID)
         usual = environment_of(emulator, platform.url)
@@ -74,12 +75,13 @@ def main() -> int:
                 port = free_port()
                 environment = {**usual, **more, "BENCHMARK": f"{framework}/{way}"}
                 command = [sys.executable, *(word.format(port=port) for word in SERVERS[framework])]
-                servers[framework, way] = stack.enter_context(serving(command, environment, port))
+                servers[framework, way] = stack.enter_context(serving(command, environment, port, alone=True))
         missing = reference_client()
         if missing is None:
             port = free_port()
             environment = {**usual, "PORT": str(port), "CONNECTOR": CALENDAR_ID}
-            servers["Node.js", REFERENCE] = stack.enter_context(serving(["node", "reference.mjs"], environment, port))
+            command = ["node", "reference.mjs"]
+            servers["Node.js", REFERENCE] = stack.enter_context(serving(command, environment, port, alone=True))
         else:
             report.note(missing)
         rounds: dict[tuple[str, str], list[float]] = {name: [] for name in servers}

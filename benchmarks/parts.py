@@ -20,7 +20,7 @@ from report import Report, parser
 from base44_web import Base44, PlatformRequest, PlatformResponse, Settings
 from base44_web._core import telemetry
 from base44_web._core.connections.fetch import Wanted
-from base44_web._core.engine.context import Context, kept_record
+from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit
 from base44_web._core.incoming.read import read_caller
@@ -96,7 +96,7 @@ def main() -> int:
     tell("what came in: the headers that count", lambda: Incoming("GET", HEADERS))
     tell("who is asking: the token, and where calls go", lambda: read_caller(incoming, settings))
     tell("the user, as remembered", lambda: engine.identity.known.get(caller))
-    tell("the connection, as kept", lambda: kept_record(context, wanted, user))
+    tell("the connection, as kept", lambda: engine.connections.at_hand(context.caller, wanted, user))
 
     def guard() -> None:
         run(admit(BLOCKING, Context(engine, Incoming("GET", HEADERS)), ("calendar",)))

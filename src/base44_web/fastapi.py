@@ -175,7 +175,7 @@ class AppUserRequired(_GuardParameter):
     """
 
     def __init__(self) -> None:
-        super().__init__(_admission())
+        super().__init__(_admission(), scope="request")
 
 
 class AppUserConnection(_GuardParameter):
@@ -195,7 +195,7 @@ class AppUserConnection(_GuardParameter):
     _example = '"calendar"'
 
     def __init__(self, connector: AppUserConnector, *, fresh: bool = False) -> None:
-        super().__init__(_admission(*check_connectors((connector,), "AppUserConnection"), fresh=fresh))
+        super().__init__(_admission(*check_connectors((connector,), "AppUserConnection"), fresh=fresh), scope="request")
 
 
 def connect_router() -> APIRouter:

@@ -116,13 +116,14 @@ class ASGIMiddleware:
                 scope = NestedScope(scope, state)
             else:
                 scope[KEY] = state
-            if engine.settings.platform_headers != "ignore" and state.incoming is None:
-                state.incoming = incoming_of(scope)
-                strip_scope(scope)
-            check = engine.signature_check
-            if check is not None and not check.trusts(state.checked_by):
-                path, prefix = self.full_path(scope), self.proxy_prefix()
-                receive = await check_signature(check, state, scope, receive, path=path, prefix=prefix)
+            if engine.settings.platform_headers != "ignore":
+                if state.incoming is None:
+                    state.incoming = incoming_of(scope)
+                    strip_scope(scope)
+                check = engine.signature_check
+                if check is not None and not check.trusts(state.checked_by):
+                    path, prefix = self.full_path(scope), self.proxy_prefix()
+                    receive = await check_signature(check, state, scope, receive, path=path, prefix=prefix)
         except Base44Error as error:
             await deliver(early_reply(error), scope, send)
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias, final
 from .._core.client._async import AsyncBase44
 from .._core.engine.context import Context
 from .._core.engine.engine import Engine
-from .._core.incoming.request import HEADERS, Incoming
+from .._core.incoming.request import Incoming
 from .._core.secret import Opaque
 from ..errors import MiddlewareMissingError
 
@@ -24,7 +24,6 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 ASGIApp: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 KEY: Final = "base44"
-_HEADERS = frozenset(name.encode() for name in HEADERS)
 
 
 @final
@@ -102,14 +101,26 @@ def state_of(scope: Any, add: str = "add base44_web's middleware to the app, aro
     return state
 
 
+@final
+class _OfScope(Incoming):
+    """Octets become text as somebody asks for a header: browsers send twenty."""
+
+    __slots__ = ()
+
+    def _values(self, name: str) -> list[str]:
+        octets = name.encode()
+        return [value.decode("latin-1") for known, value in self._headers if known == octets]
+
+
 def incoming_of(scope: Scope) -> Incoming:
     """What came in."""
     headers: Iterable[tuple[bytes, bytes]] = scope.get("headers") or ()
-    if not isinstance(headers, list | tuple):
-        headers = scope["headers"] = list(headers)  # it can be read once, and is the app's to read
-    return Incoming(
+    pairs = tuple(headers)
+    if headers is not pairs and not isinstance(headers, list):
+        scope["headers"] = list(pairs)  # it can be read once, and is the app's to read
+    return _OfScope(
         scope.get("method", "GET"),
-        [(name.decode(), value.decode("latin-1")) for name, value in headers if name in _HEADERS],
+        pairs,
         secure=scope.get("scheme") in ("https", "wss"),
         websocket=scope["type"] == "websocket",
     )

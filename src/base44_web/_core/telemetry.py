@@ -24,6 +24,7 @@ logger = logging.getLogger("base44_web")
 
 _OTHER: Final = "other"
 _otel: OpenTelemetry | None = None
+_listener: OpenTelemetry | None = None  # the same, if somebody listened as the last call, guard or request began
 _looked = False
 
 
@@ -73,9 +74,15 @@ def look() -> None:
         )
 
 
+def _listening() -> OpenTelemetry | None:
+    global _listener
+    _listener = None if _otel is None or _otel.is_idle() else _otel
+    return _listener
+
+
 def is_on() -> bool:
     """Whether somebody listens."""
-    return _otel is not None and not _otel.is_idle()
+    return _listening() is not None
 
 
 def observed(
@@ -89,9 +96,10 @@ def observed(
         connector: the connector's ID, or the integration type, if it is about one.
         steps: the call itself, which is given back as it is where nobody listens.
     """
-    if _otel is None or _otel.is_idle() or _otel.within_operation():
+    otel = _listening()
+    if otel is None or otel.within_operation():
         return steps
-    return _otel.operation(method, None if connector is None else label(settings, connector), steps)
+    return otel.operation(method, None if connector is None else label(settings, connector), steps)
 
 
 def attempt(request: PlatformRequest, count: int) -> AbstractContextManager[Attempt]:
@@ -101,27 +109,29 @@ def attempt(request: PlatformRequest, count: int) -> AbstractContextManager[Atte
         request: what is sent.
         count: how often it was sent before.
     """
-    if _otel is None or _otel.is_idle() or not _otel.within_operation():
+    if _listener is None or not _listener.within_operation():
         return _UNOBSERVED
-    return _otel.attempt(request.method, request.url, count)
+    return _listener.attempt(request.method, request.url, count)
 
 
 def cached(outcome: str) -> None:
     """What became of a look into the cache; of several in one operation the last one counts."""
-    if _otel is not None and not _otel.is_idle():
-        _otel.cached(outcome)
+    if _listener is not None:
+        _listener.cached(outcome)
 
 
 def decided(outcome: str) -> None:
     """What a guard decided: `admitted`, or a situation's slug."""
-    if _otel is not None and not _otel.is_idle():
-        _otel.decided(outcome.replace("-", "_"))
+    otel = _listening()
+    if otel is not None:
+        otel.decided(outcome.replace("-", "_"))
 
 
 def serving() -> None:
     """Note the server's span: what a guard decides is told there, whatever span has begun within it by then."""
-    if _otel is not None and not _otel.is_idle():
-        _otel.serving()
+    otel = _listening()
+    if otel is not None:
+        otel.serving()
 
 
 def label(settings: Settings, connector: str) -> str:

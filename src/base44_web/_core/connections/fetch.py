@@ -69,6 +69,13 @@ class Connections(Opaque):
         if self.store is not None:
             self.store.after_fork()
 
+    def at_hand(self, caller: Caller, wanted: Wanted, user: AppUser | None) -> ConnectionRecord | None:
+        """A connection, if this process has it; nobody is asked."""
+        if self.memory.ttl == 0 or (self.store is not None and not self.store.breaker.is_open):
+            return None
+        entry = self.entry(caller, wanted, user)
+        return None if entry is None else self.kept(entry)
+
     def kept(self, entry: Entry) -> ConnectionRecord | None:
         """What this process remembers. Beside a store that is what all share, as long as that is down."""
         if self.store is None:
@@ -89,10 +96,11 @@ class Connections(Opaque):
         Raises:
             ServiceRoleUnavailableError: there is no service token, and so nothing to be had.
         """
-        wire.service_token(caller)
-        if wanted.route != "app_user":
-            return None if caller.state is not None else self.entry_of(caller, wanted, None)
-        return None if user is None or caller.state is not None else self.entry_of(caller, wanted, user.id)
+        if caller.service_token is None:
+            wire.service_token(caller)  # raises
+        if caller.state is not None or (user is None and wanted.route == "app_user"):
+            return None
+        return self.entry_of(caller, wanted, None if user is None else user.id)
 
     def entry_of(self, caller: Caller, wanted: Wanted, user_id: str | None) -> Entry:
         """Where a connection would be kept."""
@@ -120,15 +128,6 @@ def _digest(text: str) -> bytes:
 def _credentials(caller: Caller) -> tuple[bytes, bytes]:
     token = caller.token
     return b"" if token is None else token.digest, _digest(wire.service_token(caller).reveal())
-
-
-def at_hand(connections: Connections, caller: Caller, wanted: Wanted, user: AppUser | None) -> ConnectionRecord | None:
-    """What the cache has, without waiting."""
-    store = connections.store
-    if connections.memory.ttl == 0 or (store is not None and not store.breaker.is_open):
-        return None
-    entry = connections.entry(caller, wanted, user)
-    return None if entry is None else connections.kept(entry)
 
 
 async def fetch(

@@ -10,7 +10,7 @@ from ...errors import Base44Error, ConfigurationError
 from .. import telemetry
 from ..claims import Token
 from ..config import Settings
-from ..connections.fetch import Wanted, at_hand, fetch, renew
+from ..connections.fetch import Wanted, fetch, renew
 from ..connections.memory import Route
 from ..fields import is_bearer_token
 from ..identity import verify
@@ -69,8 +69,7 @@ class Context(Opaque):
         self.engine = engine
         self.owns_engine = owns_engine
         self.awaiting = awaiting
-        self._incoming = source if isinstance(source, Incoming) else None
-        self._caller = source if isinstance(source, Caller) else None
+        self._incoming, self._caller = (source, None) if isinstance(source, Incoming) else (None, source)
         # Records: a connection holds its context, and the cycle would leave each request to the garbage collector.
         self._connections: dict[str, tuple[ConnectionRecord, float]] = {}
         self._user: tuple[AppUser | None, float] = None, 0.0
@@ -119,7 +118,8 @@ class Context(Opaque):
         caller = self._caller
         self.was_read = True
         if caller is None:
-            caller = self._caller = read_caller(self.incoming, self.engine.settings, self.engine.seal)
+            assert self._incoming is not None
+            caller = self._caller = read_caller(self._incoming, self.engine.settings, self.engine.seal)
         return caller
 
     @property
@@ -159,16 +159,15 @@ class Context(Opaque):
         """Keep a connection at hand for the rest of this request."""
         self._connections[connector_id] = record, self.engine.platform.clock.monotonic() + _AT_HAND
 
-    def has(self, connector_id: str) -> bool:
-        """Whether a connection was fetched for this request less than a minute ago: a stream can go on for hours."""
+    def record_at_hand(self, connector_id: str) -> ConnectionRecord | None:
+        """What was fetched for this request less than a minute ago: a stream can go on for hours."""
         found = self._connections.get(connector_id)
-        return found is not None and self.engine.platform.clock.monotonic() < found[1]
+        return found[0] if found is not None and self.engine.platform.clock.monotonic() < found[1] else None
 
     def at_hand(self, connector_id: str) -> Connection | None:
-        """The connection that this request has; see `has`."""
-        if not self.has(connector_id):
-            return None
-        return self.bind(self._connections[connector_id][0], Wanted("app_user", connector_id))
+        """The connection that this request has; see `record_at_hand`."""
+        record = self.record_at_hand(connector_id)
+        return None if record is None else self.bind(record, Wanted("app_user", connector_id))
 
     def drop(self, connector_id: str | None) -> None:
         """Drop what is at hand of a connector, or of all: the app user disconnects."""
@@ -243,11 +242,6 @@ async def _identify(io: IO, context: Context) -> AppUser:
     return user
 
 
-def kept_record(context: Context, wanted: Wanted, user: AppUser | None) -> ConnectionRecord | None:
-    """A connection, if the cache has it; nobody is asked."""
-    return at_hand(context.engine.connections, context.caller, wanted, user)
-
-
 def remember(context: Context, connector_id: str, user: AppUser, found: ConnectionRecord) -> None:
     """Keep what was fetched before the user was verified: now they are, by the same token."""
     connections = context.engine.connections
@@ -283,12 +277,11 @@ async def _kept_or_fetched(
             telemetry.cached("at_hand")
             return found
         user = context.known_user()
-    kept = None if fresh else kept_record(context, wanted, user)
+    connections = context.engine.connections
+    kept = None if fresh else connections.at_hand(context.caller, wanted, user)
     if kept is not None:
         return context.bind(kept, wanted)
-    outcome = await fetch(
-        io, context.engine.connections, context.caller, wanted, user, limiter=_limiter(context), fresh=fresh
-    )
+    outcome = await fetch(io, connections, context.caller, wanted, user, limiter=_limiter(context), fresh=fresh)
     if isinstance(outcome, Base44Error):
         raise context.note(outcome)
     return context.bind(outcome, wanted)
@@ -362,7 +355,7 @@ class _Origin(Opaque):
     def _keep(self, record: ConnectionRecord) -> ConnectionRecord:
         """For who asks this request's context, or the same connection's `auth()`, again."""
         self.newest, connector = record, self.wanted.connector
-        if self.wanted.route == "app_user" and self.context.has(connector):
+        if self.wanted.route == "app_user" and self.context.record_at_hand(connector) is not None:
             self.context.keep(connector, record)
         return record
 

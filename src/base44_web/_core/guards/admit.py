@@ -15,7 +15,7 @@ from ...errors import (
 )
 from .. import telemetry
 from ..connections.fetch import Wanted
-from ..engine.context import Context, Steps, connection, identify, kept_record, remember
+from ..engine.context import Context, Steps, connection, identify, remember
 from ..platform import wire
 from ..platform.io import IO
 from ..replies.situations import situation_of
@@ -128,9 +128,11 @@ async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
 
 def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool:
     """Whether a connection needs no waiting for: an outer guard had it, or the cache has."""
-    if context.has(identifier):
+    if context.record_at_hand(identifier) is not None:
         return True
-    kept = None if user is None else kept_record(context, Wanted("app_user", identifier), user)
+    if user is None:
+        return False
+    kept = context.engine.connections.at_hand(context.caller, Wanted("app_user", identifier), user)
     if kept is not None:
         context.keep(identifier, kept)
     return kept is not None

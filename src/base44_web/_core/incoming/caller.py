@@ -53,12 +53,8 @@ def configured_caller(
             "The request has no Base44-App-Id header, and no app_id (BASE44_APP_ID) is configured.",
             code="app_id_missing",
         )
+    server = settings.server_url
+    # Without names, and all of them: half of what it takes otherwise.
     return Caller(
-        app_id=settings.app_id,
-        server_url=settings.server_url,
-        user_url=settings.app_url or settings.server_url,
-        token=token,
-        service_token=settings.service_token,
-        state=state,
-        data_env=data_env,
+        settings.app_id, server, settings.app_url or server, token, settings.service_token, state, data_env, True
     )

@@ -33,7 +33,7 @@ def read_caller(incoming: Incoming, settings: Settings, seal: Seal | None = None
     secret, app_id = _read_token(incoming, settings, seal)
     caller = caller_with(incoming, settings, None if secret is None else Token(secret))
     # One host can have several apps, and browsers send the cookie to each: a session of another one is none here.
-    return caller if app_id in (None, caller.app_id) else replace(caller, token=None)
+    return caller if app_id is None or app_id == caller.app_id else replace(caller, token=None)
 
 
 def caller_with(incoming: Incoming, settings: Settings, token: Token | None) -> Caller:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any, Final, final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from ..secret import Opaque, Secret
 
@@ -27,13 +27,12 @@ STRIPPED: Final = frozenset((SERVICE, STATE))
 _STRIPPED_OCTETS: Final = frozenset(name.encode() for name in STRIPPED)
 
 
-@final
 class Incoming(Opaque):
     """The part of a request that the core reads, the same for every framework.
 
     Args:
         method: the HTTP method; of no meaning on a WebSocket.
-        headers: pairs of lower-case name and value (latin-1), in order; those not in `HEADERS` are dropped.
+        headers: pairs of lower-case name and value (latin-1), in order, of which those in `HEADERS` are asked for.
         secure: whether this server was spoken to over https or wss, as the framework believes.
         websocket: whether this is a WebSocket handshake.
         host: the host that the framework believes in, where that is not the `Host` header.
@@ -45,7 +44,7 @@ class Incoming(Opaque):
     def __init__(
         self,
         method: str,
-        headers: Iterable[tuple[str, str]],
+        headers: Sequence[tuple[Any, Any]],
         *,
         secure: bool = False,
         websocket: bool = False,
@@ -57,15 +56,15 @@ class Incoming(Opaque):
         self.websocket = websocket
         self.joined = joined
         self._host = host
-        self._headers: dict[str, list[Secret]] = {}
-        for name, value in headers:
-            if name in HEADERS:
-                # Blanks at the ends are no part of a value (RFC 9110 §5.5); some servers leave them.
-                self._headers.setdefault(name, []).append(Secret(value.strip(" \t")))
+        self._headers = headers
 
     def all(self, name: str) -> list[Secret]:
         """Every value of a header, in order."""
-        return self._headers.get(name, [])
+        # Blanks at the ends are no part of a value (RFC 9110 §5.5); some servers leave them.
+        return [Secret(value.strip(" \t")) for value in self._values(name)]
+
+    def _values(self, name: str) -> list[str]:
+        return [value for known, value in self._headers if known == name]
 
     @property
     def host(self) -> str:

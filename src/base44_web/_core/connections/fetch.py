@@ -164,8 +164,8 @@ async def fetch(
     def look() -> ConnectionRecord | None:
         return None if entry is None else connections.kept(entry)
 
-    async def ask() -> ConnectionRecord | Base44Error:
-        return await _through_store(
+    def ask() -> Awaitable[ConnectionRecord | Base44Error]:
+        return _through_store(
             io, connections, entry, lambda: _ask(io, connections, caller, wanted, limiter), fresh=fresh
         )
 

@@ -15,7 +15,7 @@ from ...errors import Base44Error, ConfigurationError
 from ..clock import Clock
 from ..config import Settings
 from ..platform.io import IO
-from ..platform.perform import enter
+from ..platform.perform import take
 from ..platform.queues import Limiter
 from ..secret import Opaque
 from ..transport.pools import Pools
@@ -241,7 +241,9 @@ class SharedStore(Opaque):
         if self.breaker.is_open:
             raise StoreDownError
         try:
-            await enter(io, self._limiter, _QUEUE)
+            place = self._limiter.ask()
+            if place is not None:
+                await take(place, io, self._limiter, _QUEUE)
         except Base44Error:
             raise StoreDownError from None
         began = time.monotonic()

@@ -54,7 +54,5 @@ def configured_caller(
             code="app_id_missing",
         )
     server = settings.server_url
-    # Without names, and all of them: half of what it takes otherwise.
-    return Caller(
-        settings.app_id, server, settings.app_url or server, token, settings.service_token, state, data_env, True
-    )
+    # Without their names: half of what it takes otherwise.
+    return Caller(settings.app_id, server, settings.app_url or server, token, settings.service_token, state, data_env)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
+from concurrent.futures import Future
 from typing import Any, Final, TypeVar, final
 
 from ...errors import Base44Error, RequestTimeoutError
@@ -96,7 +97,9 @@ async def _try(
 
 
 async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float) -> PlatformResponse:
-    await enter(io, limiter, end - platform.clock.monotonic())
+    place = limiter.ask()
+    if place is not None:
+        await take(place, io, limiter, end - platform.clock.monotonic())
     try:
         left = end - platform.clock.monotonic()
         if left <= 0:
@@ -112,16 +115,12 @@ async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end
         limiter.leave()
 
 
-async def enter(io: IO, limiter: Limiter, seconds: float) -> None:
-    """Wait for a place; who has one must `leave` it.
+async def take(place: Future[None], io: IO, limiter: Limiter, seconds: float) -> None:
+    """Wait for the place that a limiter promised.
 
     Raises:
-        RequestFailedError: too many are waiting.
-        RequestTimeoutError: none was free in time.
+        RequestTimeoutError: it was not free in time.
     """
-    place = limiter.ask()
-    if place is None:
-        return
     try:
         await io.wait(place, seconds)
     except TimeoutError:

@@ -164,26 +164,26 @@ def get_keys(url: str) -> Call[Mapping[str, Any]]:
 
 # --- what is sent
 
+_ALWAYS: Final[tuple[tuple[str, str | Secret], ...]] = (
+    ("Accept", "application/json"),
+    ("Content-Type", "application/json"),
+    # No compression: the size cap then holds for what is read and for what it becomes.
+    ("Accept-Encoding", "identity"),
+    ("User-Agent", USER_AGENT),
+)
+
 
 def _request(
     caller: Caller, server: str, method: str, path: str, credentials: dict[str, Token | Secret], content: bytes = b""
 ) -> PlatformRequest:
-    headers: dict[str, str | Secret] = {
-        "Accept": "application/json",
-        "Content-Type": "application/json",
-        # No compression: the size cap then holds for what is read and for what it becomes.
-        "Accept-Encoding": "identity",
-        "User-Agent": USER_AGENT,
-        "X-App-Id": caller.app_id,
-    }
-    headers |= {
-        name: Secret((each.secret if isinstance(each, Token) else each).bearer()) for name, each in credentials.items()
-    }
+    headers = [*_ALWAYS, ("X-App-Id", caller.app_id)]
+    for name, each in credentials.items():
+        headers.append((name, Secret((each.secret if isinstance(each, Token) else each).bearer())))
     if caller.state is not None:
-        headers["Base44-State"] = caller.state
+        headers.append(("Base44-State", caller.state))
     if caller.data_env is not None:
-        headers["X-Data-Env"] = caller.data_env
-    return PlatformRequest(method, f"{server}/api/apps/{caller.app_id}/{path}", tuple(headers.items()), content)
+        headers.append(("X-Data-Env", caller.data_env))
+    return PlatformRequest(method, f"{server}/api/apps/{caller.app_id}/{path}", tuple(headers), content)
 
 
 def user_token(caller: Caller) -> Token:

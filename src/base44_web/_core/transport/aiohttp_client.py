@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import select
 import ssl
@@ -13,7 +14,6 @@ import aiohttp
 from yarl import URL
 
 from ...errors import Base44Error, ConfigurationError
-from .deadline import AsyncDeadline
 from .exchange import Body, compressed, failure, header_mapping, too_large
 from .message import PlatformRequest, PlatformResponse
 from .proxies import Proxies, login_apart
@@ -59,29 +59,30 @@ class AiohttpTransport:
     ) -> PlatformResponse | Base44Error | ConfigurationError:
         body = Body()
         try:
-            async with AsyncDeadline(timeout):
-                answer = await self._session.request(
-                    request.method,
-                    URL(request.url, encoded=True),
-                    headers=request.plain_headers(),
-                    data=io.BytesIO(request.content) if request.content else None,  # plain bytes of a MiB it warns of
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(connect=min(timeout, connect_timeout)),
-                    **self._way_to(request.url),
-                )
-                try:
-                    refused = compressed(answer.headers)
+            answer = await self._session.request(
+                request.method,
+                URL(request.url, encoded=True),
+                headers=request.plain_headers(),
+                data=io.BytesIO(request.content) if request.content else None,  # plain bytes of a MiB it warns of
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(
+                    total=timeout, connect=min(timeout, connect_timeout), ceil_threshold=math.inf
+                ),
+                **self._way_to(request.url),
+            )
+            try:
+                refused = compressed(answer.headers)
+                if refused is not None:
+                    return refused
+                async for chunk in answer.content.iter_any():
+                    body += chunk
+                    chunk = b""
+                    refused = too_large(len(body))
                     if refused is not None:
                         return refused
-                    async for chunk in answer.content.iter_any():
-                        body += chunk
-                        chunk = b""
-                        refused = too_large(len(body))
-                        if refused is not None:
-                            return refused
-                finally:
-                    # An answer that was read to its end has given its connection back by then; any other closes it.
-                    answer.close()
+            finally:
+                # An answer that was read to its end has given its connection back by then; any other closes it.
+                answer.close()
             return PlatformResponse(answer.status, header_mapping(answer.raw_headers), body.octets())
         except Exception as error:  # noqa: BLE001 - aiohttp's errors hold the headers of the request
             return failure(error, request, timeout)

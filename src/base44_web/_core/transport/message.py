@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from codecs import BOM_UTF8
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn, final
@@ -48,7 +49,7 @@ class PlatformResponse(Opaque):
     def error_data(self) -> Any:
         """The decoded body of an error: JSON, or else text, as the reference client has it."""
         value = _decode(self._body, "replace")
-        return self._body.decode("utf-8-sig", "replace") if value is Malformed or not self._body else value
+        return _text(self._body, "replace") if value is Malformed or not self._body else value
 
     def __repr__(self) -> str:
         return f"<PlatformResponse {self.status}, {len(self._body)} bytes>"
@@ -65,10 +66,14 @@ def _refuse_constant(name: str) -> NoReturn:
 _DECODER: Final = json.JSONDecoder(parse_constant=_refuse_constant)  # json.loads would make one for each answer
 
 
+def _text(body: bytes, errors: str) -> str:
+    return body.removeprefix(BOM_UTF8).decode("utf-8", errors)  # a third of what utf-8-sig takes
+
+
 def _decode(body: bytes, errors: str) -> Any:
     if not body:
         return None
     try:
-        return _DECODER.decode(body.decode("utf-8-sig", errors))
+        return _DECODER.decode(_text(body, errors))
     except (ValueError, RecursionError):
         return Malformed

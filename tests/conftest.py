@@ -6,7 +6,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -22,10 +22,13 @@ from tests.drivers import CORE, FRAMEWORKS, HTTP_LIBRARY, Driver, changed, envir
 from tests.redis_server import RedisServer
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+# The same engine without what people see around a page: a quarter of the work.
+HEADLESS = os.environ.get("CHROMIUM_HEADLESS_SHELL") or shutil.which("chromium-headless-shell") or CHROMIUM
 OPTIONS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
+PROGRAMS: Final = ("browser", "frontend", "reference", "relay", "served")  # folders whose tests start some
 
 
 # --- through which drivers a test runs
@@ -40,8 +43,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("driver_name", drivers, indirect=True)
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With `--dist loadgroup`: what shares a server, or the reference client's run, goes to one worker."""
+    """With `--dist loadgroup`: what shares a server, or the reference client's run, goes to one worker.
+
+    What waits for other programs comes first, so that no worker is left with it at the end.
+    """
+    items.sort(key=lambda item: item.path.parent.name not in PROGRAMS)
     for item in items:
         site = (
             item.callspec.params.get("site")
@@ -234,5 +242,5 @@ def browser_type() -> Iterator[Any]:
 
 @pytest.fixture(scope="module")
 def chromium(browser_type: Any) -> Iterator[Any]:
-    with browser_type.launch(executable_path=CHROMIUM, args=OPTIONS) as browser:
+    with browser_type.launch(executable_path=HEADLESS, args=OPTIONS) as browser:
         yield browser

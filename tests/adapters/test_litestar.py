@@ -24,6 +24,7 @@ from litestar import Controller, Litestar, Response, Router, asgi, get, post
 from litestar.config.csrf import CSRFConfig
 from litestar.config.response_cache import ResponseCacheConfig
 from litestar.exceptions import LitestarException
+from litestar.logging import LoggingConfig
 from litestar.middleware.logging import LoggingMiddlewareConfig
 from litestar.plugins.jinja import JinjaTemplateEngine
 from litestar.template import TemplateConfig
@@ -224,7 +225,7 @@ def test_without_the_plugin_it_says_so() -> None:
             get_base44(request)
         return "told"
 
-    assert ask(Litestar([view]), "/", {}).text == "told"
+    assert ask(Litestar([view], logging_config=None), "/", {}).text == "told"
 
 
 def test_root_path_and_no_views(settings: Settings, headers: dict[str, str], caplog: pytest.LogCaptureFixture) -> None:
@@ -323,7 +324,7 @@ def test_views_where_others_read_the_body_or_protect_forms(
     logs = LoggingMiddlewareConfig(logger_name="quiet")
     app = Litestar(
         [connect_router(), me], plugins=[Base44Plugin(settings)], middleware=[logs.middleware],
-        csrf_config=CSRFConfig(secret="s" * 32), after_request=change,
+        csrf_config=CSRFConfig(secret="s" * 32), after_request=change, logging_config=LoggingConfig(configure_root_logger=False),
     )  # fmt: skip
     logging.getLogger("quiet").setLevel("CRITICAL")
 
@@ -362,7 +363,7 @@ def test_the_lifespan_closes_the_connections(emulator: Emulator, platform: str) 
         return (await base44.as_service_role.connectors.get_connection("slack")).access_token
 
     plugin = Base44Plugin(settings)
-    app = Litestar([view], plugins=[plugin])
+    app = Litestar([view], plugins=[plugin], logging_config=None)
 
     async def main() -> None:
         import httpx2

@@ -192,6 +192,14 @@ def test_connect_and_disconnect(chromium: Any, site: Site, ada: AppUser) -> None
         assert page.url.startswith(site.connect)
 
 
+def test_in_the_whole_browser(browser_type: Any, one_site: Site, ada: AppUser) -> None:
+    """All else runs in its engine, without what people see around a page."""
+    with browser_type.launch(executable_path=CHROMIUM, args=OPTIONS) as browser, opened(browser) as page:
+        to_connect_page(page, one_site, ada)
+        allow(popup_of(page))
+        arrived(page, one_site, ada)
+
+
 def test_refused_and_tried_again(chromium: Any, site: Site, ada: AppUser) -> None:
     with opened(chromium) as page:
         to_connect_page(page, site, ada)
@@ -338,6 +346,7 @@ def test_an_answer_that_is_none_of_ours(chromium: Any, one_site: Site, ada: AppU
 
 
 def test_a_blocked_window(browser_type: Any, one_site: Site, ada: AppUser) -> None:
+    """In the whole browser, which alone blocks windows."""
     blocking = {"executable_path": CHROMIUM, "args": OPTIONS, "ignore_default_args": ["--disable-popup-blocking"]}
     with browser_type.launch(**blocking) as browser, opened(browser) as page:
         to_connect_page(page, one_site, ada)

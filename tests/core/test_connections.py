@@ -6,6 +6,7 @@ import asyncio
 import gc
 import random
 import threading
+import weakref
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -726,7 +727,6 @@ def test_it_is_bounded_in_entries_and_bytes(clock: Clock) -> None:
 
 def test_what_became_of_who_asked(engine: Engine, emulator: Emulator, clock: Clock) -> None:
     clock.stop()
-    gc.collect()  # of engines that nobody uses any more
     before = connection_counts()
     client = client_of(engine, emulator, None)
     get = client.as_service_role.connectors.get_connection
@@ -740,6 +740,19 @@ def test_what_became_of_who_asked(engine: Engine, emulator: Emulator, clock: Clo
     after = connection_counts()
     assert [now - then for now, then in zip(after, before, strict=True)][:6] == [2, 1, 0, 1, 1, pytest.approx(17)]
     assert after.oldest >= 9.999  # sums of floats
+
+
+def test_counts_stay_as_an_engine_goes(settings: Settings, emulator: Emulator) -> None:
+    """For metrics: a counter that goes down looks like a restart."""
+    before = connection_counts().misses
+    client = client_of(Engine(settings, emulator.transport), emulator, None)
+    client.as_service_role.connectors.get_connection("slack")
+    assert connection_counts().misses == before + 1
+    gone = weakref.ref(client._context.engine)
+    del client
+    gc.collect()
+    assert gone() is None
+    assert connection_counts().misses == before + 1
 
 
 def test_a_forked_child_begins_without(engine: Engine, emulator: Emulator) -> None:

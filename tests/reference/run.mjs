@@ -1,4 +1,6 @@
-// Performs calls through the reference client: reads a JSON list of cases from standard input, writes their outcomes.
+// Performs calls through the reference client: each line of standard input is a case, and is answered with its outcome.
+import { createInterface } from "node:readline";
+
 import { createClientFromRequest } from "@base44/sdk";
 
 const METHODS = {
@@ -13,17 +15,15 @@ const METHODS = {
   user: (client) => client.auth.me(),
 };
 
-let input = "";
-for await (const chunk of process.stdin) input += chunk;
-
-const outcomes = [];
-for (const { headers, method, args } of JSON.parse(input)) {
+for await (const line of createInterface({ input: process.stdin })) {
+  const { headers, method, args } = JSON.parse(line);
+  let outcome;
   try {
     const client = createClientFromRequest(new Request("http://127.0.0.1/", { headers }));
-    outcomes.push({ result: (await METHODS[method](client, args)) ?? null });
+    outcome = { result: (await METHODS[method](client, args)) ?? null };
   } catch (error) {
     const { status = null, code = null, message, data = null } = error;
-    outcomes.push({ error: { status, code, message, data, kind: error.name } });
+    outcome = { error: { status, code, message, data, kind: error.name } };
   }
+  console.log(JSON.stringify(outcome));
 }
-process.stdout.write(JSON.stringify(outcomes));

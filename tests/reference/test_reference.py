@@ -190,11 +190,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.case = CASES[0]
-        self.queue: list[Case] = []
         self.requests: list[Recorded] = []
 
     def answer(self, request: Recorded) -> Answer:
-        case = self.queue.pop(0) if self.queue else self.case
+        case = self.case
         self.requests.append(request)
         return Answer(case.status, tuple({**JSON, **case.answer_headers}.items()), case.octets())
 
@@ -223,30 +222,32 @@ def inbound(case: Case, url: str) -> dict[str, str]:
 
 
 def run_reference(cases: list[Case], recorder: Recorder, url: str) -> list[tuple[dict[str, Any], list[Recorded]]]:
-    """All cases in one Node process; each sends at most one request, told apart by counting."""
-    outcomes = []
-    for batch in ([case] for case in cases) if len(cases) < 30 else (cases,):
-        recorder.requests.clear()
-        recorder.queue = list(batch)
-        payload = [{"headers": inbound(case, url), "method": case.method, "args": case.args} for case in batch]
-        done = subprocess.run(
-            [str(NODE), "run.mjs"], cwd=REFERENCE, input=json.dumps(payload), capture_output=True, text=True, timeout=600,
-            env={"PATH": os.environ["PATH"], "NODE_ENV": "production"},
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        results = json.loads(done.stdout)
-        if len(batch) > 1:
-            assert len(recorder.requests) == len(batch), "a case of CASES sent no request, or two"
-            outcomes += [(result, [sent]) for result, sent in zip(results, recorder.requests, strict=True)]
-        else:
-            outcomes.append((results[0], list(recorder.requests)))
-        recorder.queue = []
+    """Each case's outcome, and what the platform was asked for it."""
+    outcomes: list[tuple[dict[str, Any], list[Recorded]]] = []
+    node = subprocess.Popen(
+        [str(NODE), "run.mjs"], cwd=REFERENCE, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        env={"PATH": os.environ["PATH"], "NODE_ENV": "production"},
+    )  # fmt: skip
+    with node:
+        assert node.stdin is not None
+        assert node.stdout is not None
+        for case in cases:
+            recorder.requests.clear()
+            recorder.case = case
+            print(
+                json.dumps({"headers": inbound(case, url), "method": case.method, "args": case.args}), file=node.stdin
+            )
+            node.stdin.flush()
+            outcomes.append((json.loads(node.stdout.readline()), list(recorder.requests)))
+        node.stdin.close()
     return outcomes
 
 
 @pytest.fixture(scope="module")
 def reference(reference_client: Path, recorder: tuple[Recorder, str]) -> list[tuple[dict[str, Any], list[Recorded]]]:
-    return run_reference(CASES, *recorder)
+    found = run_reference(CASES, *recorder)
+    assert [case.name for case, (_, sent) in zip(CASES, found, strict=True) if len(sent) != 1] == []
+    return found
 
 
 def run_ours(driver: Driver, case: Case, recorder: Recorder, url: str) -> tuple[Outcome, list[Recorded]]:

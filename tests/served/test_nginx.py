@@ -143,12 +143,12 @@ def test_sessions_and_guards(site: tuple[str, int, str], emulator: Emulator, ada
 @pytest.mark.parametrize("site", [SITES[0]], indirect=True, ids=["uvicorn"])
 def test_in_a_browser(site: tuple[str, int, str], emulator: Emulator, ada: AppUser, tmp_path: Path) -> None:
     """Over https a browser keeps the session's cookie, and sends it to the page that it opens next."""
-    from tests.conftest import CHROMIUM, OPTIONS
+    from tests.conftest import HEADLESS, OPTIONS
 
     origin, _, _ = site
     options = [*OPTIONS, "--host-resolver-rules=MAP site.example 127.0.0.1"]
     with playwright_or_skip().sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=options)
+        browser = playwright.chromium.launch(executable_path=HEADLESS, args=options)
         page = browser.new_context(ignore_https_errors=True).new_page()
         page.goto(f"{origin}/base44/connect/calendar")
         script = "token => fetch('/base44/session', {method: 'POST', body: new URLSearchParams({token})})"

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("base44_web")
 _engines: weakref.WeakSet[Engine] = weakref.WeakSet()
+_of_the_gone: dict[str, float] = dict.fromkeys(ConnectionCounts._fields, 0)  # what engines that are no more counted
 
 
 @final
@@ -76,6 +77,7 @@ class Engine(Opaque):
                 extra={"base44_event": "development_on"},
             )
         _engines.add(self)
+        weakref.finalize(self, _add, _of_the_gone, self.connections.memory.counts).atexit = False
 
     def close(self) -> None:
         """Close the blocking connections."""
@@ -104,10 +106,16 @@ def _signature_check(settings: Settings) -> SignatureCheck | None:
 
 def connection_counts() -> ConnectionCounts:
     """What became of the requests for connections in this process, of all its apps: for metrics."""
-    found = [engine.connections.memory.counts for engine in list(_engines)]
-    total = {name: sum(each[name] for each in found) for name in ConnectionCounts._fields}
-    total["oldest"] = max((each["oldest"] for each in found), default=0.0)
+    living = list(_engines)  # none of them goes meanwhile
+    total = dict(_of_the_gone)
+    for engine in living:
+        _add(total, engine.connections.memory.counts)
     return ConnectionCounts(**total)  # type: ignore[arg-type]
+
+
+def _add(total: dict[str, float], counts: dict[str, float]) -> None:
+    for name in ConnectionCounts._fields:
+        total[name] = max(total[name], counts[name]) if name == "oldest" else total[name] + counts[name]
 
 
 def _start_afresh() -> None:

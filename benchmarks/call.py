@@ -4,10 +4,11 @@ client under Node.js.
     python benchmarks/call.py [--calls 2000] [--rounds 5] [--callers 1,20,100,200]
 
 What counts is the processor's time of the client's own process, in microseconds a call, with so many callers at once;
-it has a core of its own, as has who answers, a process that does nothing else. Each caller asks for another connector, for equal calls at
-the same time would be one. The clients take turns, round by round, and of each pair's ratios the median is printed.
-Ours and the bare libraries keep one client; the reference client is made for each call, as it is for a request. Needs
-`httpx`, `aiohttp`, and for the comparison Node.js with `npm ci` in tests/reference: what is missing is left out.
+it has a core of its own, as has who answers, a process that does nothing else. Each caller asks for another connector,
+for equal calls at the same time would be one. The clients take turns, round by round, and of each pair's ratios the
+median is printed. Ours and the bare libraries keep one client; the reference client is made for each call, as it is for
+a request. Needs `httpx`, `aiohttp`, and for the comparison Node.js with `npm ci` in tests/reference: what is missing is
+left out.
 """
 
 from __future__ import annotations

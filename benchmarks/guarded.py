@@ -4,10 +4,10 @@ reference client under Node.js, which does the same.
     python benchmarks/guarded.py [fastapi flask django] [--requests 2000] [--rounds 7]
 
 What counts is the processor's time of the app's processes, on a core of their own, for each request, at 32 connections,
-each another user's: so none of them shares another's call. By hand is what one would write without us: `User/me` and the token route, on
-httpx2. The servers take turns, round by round, so a busy moment falls on all of them, and of each pair's ratios the
-median is printed. Needs `psutil`, `uvicorn` (with `uvloop`, if it is there), `gunicorn`, and for the comparison Node.js
-with `npm ci` in tests/reference.
+each another user's: so none of them shares another's call. By hand is what one would write without us: `User/me` and
+the token route, on httpx2. The servers take turns, round by round, so a busy moment falls on all of them, and of each
+pair's ratios the median is printed. Needs `psutil`, `uvicorn` (with `uvloop`, if it is there), `gunicorn`, and for the
+comparison Node.js with `npm ci` in tests/reference.
 """
 
 from __future__ import annotations

@@ -200,9 +200,9 @@ def test_in_the_whole_browser(browser_type: Any, one_site: Site, ada: AppUser) -
         arrived(page, one_site, ada)
 
 
-def test_refused_and_tried_again(chromium: Any, site: Site, ada: AppUser) -> None:
+def test_refused_and_tried_again(chromium: Any, one_site: Site, ada: AppUser) -> None:
     with opened(chromium) as page:
-        to_connect_page(page, site, ada)
+        to_connect_page(page, one_site, ada)
         popup = popup_of(page)
         popup.click("text=Refuse")
         popup.wait_for_selector("h1:has-text('Not connected')")
@@ -210,20 +210,20 @@ def test_refused_and_tried_again(chromium: Any, site: Site, ada: AppUser) -> Non
         message(page, "is not connected yet")
         settle(page)
         allow(popup_of(page))
-        arrived(page, site, ada)
+        arrived(page, one_site, ada)
 
 
-def test_two_users_see_only_their_own(chromium: Any, site: Site, ada: AppUser) -> None:
-    grace = new_user(site, "grace")
+def test_two_users_see_only_their_own(chromium: Any, one_site: Site, ada: AppUser) -> None:
+    grace = new_user(one_site, "grace")
     with opened(chromium) as first, opened(chromium) as second:
         for page, user in ((first, ada), (second, grace)):
-            to_connect_page(page, site, user)
+            to_connect_page(page, one_site, user)
             shows(page, user.email)
         popups = [popup_of(first), popup_of(second)]
         for popup in popups:
             allow(popup)
-        arrived(first, site, ada)
-        arrived(second, site, grace)
+        arrived(first, one_site, ada)
+        arrived(second, one_site, grace)
         assert first.inner_text("body") != second.inner_text("body")
 
 
@@ -240,12 +240,12 @@ def test_without_scripts(chromium: Any, site: Site, ada: AppUser) -> None:
         arrived(page, site, ada)
 
 
-def test_a_token_in_local_storage(chromium: Any, site: Site, ada: AppUser) -> None:
+def test_a_token_in_local_storage(chromium: Any, one_site: Site, ada: AppUser) -> None:
     """A single-page app of this origin: the server cannot know who opens the connect page, its script can."""
     with opened(chromium) as page:
-        page.goto(f"{site.connect}?next=/base44/connect/calendar%3Fhere")
+        page.goto(f"{one_site.connect}?next=/base44/connect/calendar%3Fhere")
         shows(page, "sign in")
-        page.evaluate("token => localStorage.setItem('base44_access_token', token)", site.emulator.sign_in(ada))
+        page.evaluate("token => localStorage.setItem('base44_access_token', token)", one_site.emulator.sign_in(ada))
         page.reload()
         page.wait_for_selector(f"text={ada.email}")
         settle(page)
@@ -256,7 +256,7 @@ def test_a_token_in_local_storage(chromium: Any, site: Site, ada: AppUser) -> No
         settle(page)
         page.click("button:has-text('Disconnect')")
         page.wait_for_selector("button:has-text('Connect Google')")
-        assert site.emulator._state.connection("app_user", CALENDAR_ID, ada.id) is None
+        assert one_site.emulator._state.connection("app_user", CALENDAR_ID, ada.id) is None
 
 
 def test_a_single_page_app_of_another_origin(chromium: Any, site: Site, ada: AppUser) -> None:
@@ -439,31 +439,31 @@ def test_a_failing_platform(chromium: Any, one_site: Site, ada: AppUser) -> None
 # --- pages that mean no good
 
 
-def test_a_consent_page_with_an_opener_policy_of_its_own(chromium: Any, site: Site, ada: AppUser) -> None:
+def test_a_consent_page_with_an_opener_policy_of_its_own(chromium: Any, one_site: Site, ada: AppUser) -> None:
     policy = Fault(headers={"Cross-Origin-Opener-Policy": "same-origin"})
-    site.emulator.fault(policy, path="/provider/consent", times=None)
+    one_site.emulator.fault(policy, path="/provider/consent", times=None)
     with opened(chromium) as page:
-        to_connect_page(page, site, ada)
+        to_connect_page(page, one_site, ada)
         popup = popup_of(page)
         popup.wait_for_selector("text=Allow")
         settle(page)
         allow(popup)
-        arrived(page, site, ada)
+        arrived(page, one_site, ada)
 
 
-def test_a_provider_that_reaches_for_its_opener(chromium: Any, site: Site, ada: AppUser) -> None:
+def test_a_provider_that_reaches_for_its_opener(chromium: Any, one_site: Site, ada: AppUser) -> None:
     script = b"""<title>evil</title><script>
       try { opener.location = "https://evil.example/" } catch (error) { document.title = "no opener" }
       try { top.opener.postMessage("x", "*") } catch (error) { document.title += "," }
     </script>"""
-    site.emulator.fault(Fault(body=script), path="/provider/consent", times=None)
+    one_site.emulator.fault(Fault(body=script), path="/provider/consent", times=None)
     with opened(chromium) as page:
         page.context.route("https://evil.example/**", lambda route: route.abort())
-        to_connect_page(page, site, ada)
+        to_connect_page(page, one_site, ada)
         popup = popup_of(page)
         popup.wait_for_function("document.title.startsWith('no opener') || location.hostname === 'evil.example'")
         settle(page)
-        assert page.url.startswith(site.connect)
+        assert page.url.startswith(one_site.connect)
 
 
 ATTACK = """<!doctype html><title>Win a prize</title>

@@ -69,7 +69,12 @@ class Context(Opaque):
         self.engine = engine
         self.owns_engine = owns_engine
         self.awaiting = awaiting
-        self._incoming, self._caller = (source, None) if isinstance(source, Incoming) else (None, source)
+        self._incoming: Incoming | None = None
+        self._caller: Caller | None = None
+        if isinstance(source, Incoming):
+            self._incoming = source
+        else:
+            self._caller = source
         # Records: a connection holds its context, and the cycle would leave each request to the garbage collector.
         self._connections: dict[str, tuple[ConnectionRecord, float]] = {}
         self._user: tuple[AppUser | None, float] = None, 0.0

@@ -176,7 +176,7 @@ _ALWAYS: Final[tuple[tuple[str, str | Secret], ...]] = (
 def _request(
     caller: Caller, server: str, method: str, path: str, credentials: dict[str, Token | Secret], content: bytes = b""
 ) -> PlatformRequest:
-    headers = [*_ALWAYS, ("X-App-Id", caller.app_id)]
+    headers: list[tuple[str, str | Secret]] = [*_ALWAYS, ("X-App-Id", caller.app_id)]
     for name, each in credentials.items():
         headers.append((name, Secret((each.secret if isinstance(each, Token) else each).bearer())))
     if caller.state is not None:

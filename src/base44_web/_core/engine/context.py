@@ -76,7 +76,7 @@ class Context(Opaque):
         else:
             self._caller = source
         # Records: a connection holds its context, and the cycle would leave each request to the garbage collector.
-        self._connections: dict[str, tuple[ConnectionRecord, float]] = {}
+        self._connections: dict[str, tuple[Wanted, ConnectionRecord, float]] = {}
         self._user: tuple[AppUser | None, float] = None, 0.0
         self.admitted: AppUser | None = None
         self.was_read = self.closed = False
@@ -160,19 +160,21 @@ class Context(Opaque):
 
     # --- what a guard fetched
 
-    def keep(self, connector_id: str, record: ConnectionRecord) -> None:
-        """Keep a connection at hand for the rest of this request."""
-        self._connections[connector_id] = record, self.engine.platform.clock.monotonic() + _AT_HAND
+    def keep(self, wanted: Wanted, record: ConnectionRecord) -> None:
+        """Keep a connection of the app user's at hand for the rest of this request."""
+        self._connections[wanted.connector] = wanted, record, self.engine.platform.clock.monotonic() + _AT_HAND
 
-    def record_at_hand(self, connector_id: str) -> ConnectionRecord | None:
-        """What was fetched for this request less than a minute ago: a stream can go on for hours."""
+    def has(self, connector_id: str) -> bool:
+        """Whether a connection was fetched for this request less than a minute ago: a stream can go on for hours."""
         found = self._connections.get(connector_id)
-        return found[0] if found is not None and self.engine.platform.clock.monotonic() < found[1] else None
+        return found is not None and self.engine.platform.clock.monotonic() < found[2]
 
     def at_hand(self, connector_id: str) -> Connection | None:
-        """The connection that this request has; see `record_at_hand`."""
-        record = self.record_at_hand(connector_id)
-        return None if record is None else self.bind(record, Wanted("app_user", connector_id))
+        """The connection that this request has; see `has`."""
+        if not self.has(connector_id):
+            return None
+        wanted, record, _ = self._connections[connector_id]
+        return self.bind(record, wanted)
 
     def drop(self, connector_id: str | None) -> None:
         """Drop what is at hand of a connector, or of all: the app user disconnects."""
@@ -360,8 +362,8 @@ class _Origin(Opaque):
     def _keep(self, record: ConnectionRecord) -> ConnectionRecord:
         """For who asks this request's context, or the same connection's `auth()`, again."""
         self.newest, connector = record, self.wanted.connector
-        if self.wanted.route == "app_user" and self.context.record_at_hand(connector) is not None:
-            self.context.keep(connector, record)
+        if self.wanted.route == "app_user" and self.context.has(connector):
+            self.context.keep(self.wanted, record)
         return record
 
     def latest(self) -> ConnectionRecord:

@@ -122,19 +122,20 @@ async def check(io: IO, context: Context, connectors: tuple[str, ...] = (), *, f
         assert isinstance(outcome, Connection)
         if not was_known:
             remember(context, identifier, _user(user), outcome._record)
-        context.keep(identifier, outcome._record)
+        context.keep(Wanted("app_user", identifier), outcome._record)
     return _admitted(context, user)
 
 
 def _is_at_hand(context: Context, identifier: str, user: AppUser | None) -> bool:
     """Whether a connection needs no waiting for: an outer guard had it, or the cache has."""
-    if context.record_at_hand(identifier) is not None:
+    if context.has(identifier):
         return True
     if user is None:
         return False
-    kept = context.engine.connections.at_hand(context.caller, Wanted("app_user", identifier), user)
+    wanted = Wanted("app_user", identifier)
+    kept = context.engine.connections.at_hand(context.caller, wanted, user)
     if kept is not None:
-        context.keep(identifier, kept)
+        context.keep(wanted, kept)
     return kept is not None
 
 

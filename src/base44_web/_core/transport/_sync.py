@@ -58,7 +58,8 @@ class HttpxTransport:
                     for chunk in answer.iter_raw() if answer.is_stream_consumed else answer.stream:
                         body += chunk
                         chunk = b""
-                        deadline.check()
+                        if deadline.expired():
+                            raise TimeoutError
                         refused = too_large(len(body))
                         if refused is not None:
                             return refused

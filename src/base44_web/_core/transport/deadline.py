@@ -10,7 +10,7 @@ import socket
 import time
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
 if TYPE_CHECKING:
     import ssl
@@ -20,23 +20,7 @@ if TYPE_CHECKING:
 _deadline: ContextVar[float | None] = ContextVar("base44_web_deadline", default=None)
 
 
-class AsyncDeadline:
-    """Bounds what is awaited inside; on time out raises `TimeoutError`."""
-
-    def __init__(self, seconds: float) -> None:
-        self._timeout = asyncio.timeout(seconds)
-
-    async def __aenter__(self) -> Self:
-        await self._timeout.__aenter__()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        await self._timeout.__aexit__(kind, error, traceback)
-
-    def check(self) -> None:
-        """Nothing to do: the event loop cancels."""
+AsyncDeadline: Final = asyncio.timeout  # bounds what is awaited inside; `Deadline` is its twin
 
 
 class Deadline:
@@ -56,10 +40,9 @@ class Deadline:
         if self._token is not None:
             _deadline.reset(self._token)
 
-    def check(self) -> None:
-        """Raise `TimeoutError` if the time is over: for a client that was given, between two reads."""
-        if time.monotonic() > self._end:
-            raise TimeoutError
+    def expired(self) -> bool:
+        """Whether the time is over: a client that was given can only be asked that between two reads."""
+        return time.monotonic() > self._end
 
 
 def _left(timeout: float | None) -> float | None:

@@ -93,7 +93,7 @@ def main() -> int:
     user = engine.identity.known.get(caller)
     assert isinstance(user, AppUser)
     wanted = Wanted("app_user", "c")
-    tell("what came in: the headers that count", lambda: Incoming("GET", HEADERS))
+    tell("what came in, before a header is read", lambda: Incoming("GET", HEADERS))
     tell("who is asking: the token, and where calls go", lambda: read_caller(incoming, settings))
     tell("the user, as remembered", lambda: engine.identity.known.get(caller))
     tell("the connection, as kept", lambda: engine.connections.at_hand(context.caller, wanted, user))

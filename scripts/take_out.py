@@ -215,7 +215,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("C-2", "_core/connections/fetch.py", "caller.service_token if self._by_service else None", "None", f"{CON} -k service_tokens_that"),
     ("C-2", "_core/connections/fetch.py", "if caller.state is not None or (user", "if (user", f"{CON} -k with_a_state"),
     ("C-2", "_core/connections/fetch.py", "if caller.state is not None or (user is None and wanted.route == \"app_user\"):", "if caller.state is not None:", f"{CON} -k not_verified"),
-    ("C-2", "_core/connections/fetch.py", "            wire.service_token(caller)  # raises\n", "            pass\n", f"{CON} -k without_a_service_token"),
+    ("C-2", "_core/connections/fetch.py", "        wire.service_token(caller)\n", "", f"{CON} -k without_a_service_token"),
     ("C-1", "_core/engine/context.py", "    return context.bind(outcome, wanted)\n", "    outcome.first = getattr(outcome, 'first', None) or context.bind(outcome, wanted)\n    return outcome.first\n", f"{CON} -k credentials_of_their_own"),
     ("C-3", "_core/connections/fetch.py", "look() or await ask()", "await ask()", f"{CON} -k just_ended"),
     ("C-3", "_core/identity/verify.py", "        if known is not None:  # by a call", "        if False:  # by a call", f"{CON} -k just_ended"),

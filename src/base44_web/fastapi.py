@@ -143,6 +143,10 @@ class _CalledGuard(type):
 class _GuardParameter(DependsParameter, metaclass=_CalledGuard):
     guards_app_users = True
 
+    def __init__(self, dependency: _Admission) -> None:
+        # A scope that is not said FastAPI works out for each request; it matters only to what yields.
+        super().__init__(dependency, scope="request")
+
     async def __call__(self, request: HTTPConnection, response: Response) -> AppUser | Connection:
         """`Depends(AppUserRequired())`, as one is used to write it, is the same guard."""
         admission_of = cast(_Admission, self.dependency)
@@ -175,7 +179,7 @@ class AppUserRequired(_GuardParameter):
     """
 
     def __init__(self) -> None:
-        super().__init__(_admission(), scope="request")
+        super().__init__(_admission())
 
 
 class AppUserConnection(_GuardParameter):
@@ -195,7 +199,7 @@ class AppUserConnection(_GuardParameter):
     _example = '"calendar"'
 
     def __init__(self, connector: AppUserConnector, *, fresh: bool = False) -> None:
-        super().__init__(_admission(*check_connectors((connector,), "AppUserConnection"), fresh=fresh), scope="request")
+        super().__init__(_admission(*check_connectors((connector,), "AppUserConnection"), fresh=fresh))
 
 
 def connect_router() -> APIRouter:

@@ -96,8 +96,7 @@ class Connections(Opaque):
         Raises:
             ServiceRoleUnavailableError: there is no service token, and so nothing to be had.
         """
-        if caller.service_token is None:
-            wire.service_token(caller)  # raises
+        wire.service_token(caller)
         if caller.state is not None or (user is None and wanted.route == "app_user"):
             return None
         return self.entry_of(caller, wanted, None if user is None else user.id)

@@ -82,7 +82,7 @@ class _Awaiting:
         await asyncio.sleep(seconds)
 
     async def wait(self, future: Future[T], seconds: float) -> T:
-        loop = asyncio.get_running_loop()
+        loop, thread = asyncio.get_running_loop(), threading.get_ident()
         woken: asyncio.Future[None] = loop.create_future()
 
         def wake() -> None:
@@ -90,10 +90,11 @@ class _Awaiting:
                 woken.set_result(None)
 
         def landed(_: object) -> None:
-            # asyncio.wrap_future would send the loop a byte even from its own thread: a third of what a call takes.
-            if asyncio._get_running_loop() is loop:
+            if loop.is_closed():
+                return
+            if threading.get_ident() == thread:  # asyncio.wrap_future would wake the loop through its pipe here, too
                 wake()
-            elif not loop.is_closed():
+            else:
                 loop.call_soon_threadsafe(wake)
 
         future.add_done_callback(landed)

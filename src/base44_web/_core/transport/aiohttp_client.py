@@ -65,6 +65,7 @@ class AiohttpTransport:
                 headers=request.plain_headers(),
                 data=io.BytesIO(request.content) if request.content else None,  # plain bytes of a MiB it warns of
                 allow_redirects=False,
+                # From a threshold on aiohttp would round up to a whole second.
                 timeout=aiohttp.ClientTimeout(
                     total=timeout, connect=min(timeout, connect_timeout), ceil_threshold=math.inf
                 ),

@@ -85,7 +85,7 @@ def test_a_place_goes_to_who_still_waits() -> None:
     assert limiter._inside == 0
 
 
-def test_a_flight_lands_once_and_after_a_fork_nowhere() -> None:
+def test_a_flight_brings_its_outcome_and_leaves_the_childs_own_alone() -> None:
     flights = SingleFlight()
     flight, waiting = flights.join("a")
     assert waiting is None  # who is first leads
@@ -96,8 +96,8 @@ def test_a_flight_lands_once_and_after_a_fork_nowhere() -> None:
     other, leads = flights.join("a")
     assert leads is None
     assert other is not flight
-    flights.land("a", flight, 1)
-    flights.land("a", flight, 2)
+    with flight:
+        flight.outcome = 1
     assert waiting.result(PATIENCE) == 1
     assert flights.flying("a")  # the child's own
 

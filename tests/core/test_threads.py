@@ -122,9 +122,9 @@ def test_one_leads_at_a_time_and_all_get_what_it_found() -> None:
         if waiting is None:
             leading[key] += 1
             assert leading[key] == 1
-            led[flight] = next(numbers)
-            leading[key] -= 1
-            flights.land(key, flight, led[flight])
+            with flight:
+                flight.outcome = led[flight] = next(numbers)
+                leading[key] -= 1
         else:
             assert waiting.result(PATIENCE) == led[flight]
 

@@ -132,7 +132,7 @@ def check_identifier(value: object, what: str) -> str:
 
 def encode_segment(value: str) -> str:
     """Percent-encode a path segment the way JavaScript's `encodeURIComponent` does."""
-    return quote(value, safe=_UNRESERVED)
+    return value if value.isalnum() and value.isascii() else quote(value, safe=_UNRESERVED)  # most are ready
 
 
 _STORE_OPTIONS: Final = ("client_name", "db", "protocol", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

@@ -17,8 +17,8 @@ from ..identity.verify import Identity, identify
 from ..incoming.caller import Caller
 from ..platform import wire
 from ..platform.io import IO
-from ..platform.perform import fly, perform
-from ..platform.queues import Limiter
+from ..platform.perform import board, fly, perform
+from ..platform.queues import Flight, Limiter
 from ..secret import Opaque
 from ..seldom import Seldom
 from ..values import AppUser, ConnectionRecord
@@ -165,7 +165,7 @@ async def fetch(
 
     def ask() -> Awaitable[ConnectionRecord | Base44Error]:
         return _through_store(
-            io, connections, entry, lambda: _ask(io, connections, caller, wanted, limiter), fresh=fresh
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter), fresh=fresh
         )
 
     if fresh:
@@ -180,47 +180,52 @@ async def fetch(
     return outcome
 
 
-async def _through_store(
+def _through_store(
     io: IO, connections: Connections, entry: Entry | None,
     ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
     will_do: Callable[[ConnectionRecord], bool] = lambda record: True, *, fresh: bool = False,
+) -> Awaitable[ConnectionRecord | Base44Error]:  # fmt: skip
+    """What the store has or gets, where there is one, else what `ask` gives."""
+    store = connections.store
+    return ask() if store is None or entry is None else _stored(io, connections, store, entry, ask, will_do, fresh)
+
+
+async def _stored(
+    io: IO, connections: Connections, store: SharedStore, entry: Entry,
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
+    will_do: Callable[[ConnectionRecord], bool], fresh: bool,
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
-    """What the store has or gets, else what `ask` gives; kept, where it is to be."""
-    store, memory = connections.store, connections.memory
-    if entry is None:
+    memory = connections.memory
+
+    async def asking() -> ConnectionRecord | Base44Error:
+        if not fresh:
+            memory.count("misses")
         return await ask()
-    if store is not None:
 
-        async def asking() -> ConnectionRecord | Base44Error:
-            if not fresh:
-                memory.count("misses")
-            return await ask()
-
-        end = connections.identity.platform.clock.monotonic() + connections.identity.platform.settings.timeout
-        try:
-            found = await store.fetch(io, entry, asking, will_do, end=end, fresh=fresh)
-        except StoreDownError:  # nobody was asked
-            memory.count("failures")
-        else:
-            if not isinstance(found, Kept):
-                return found
-            memory.hit(found.age)
-            return found.record
-    outcome = await ask()
-    if isinstance(outcome, ConnectionRecord):
-        connections.keep(entry, outcome)
-    return outcome
+    end = connections.identity.platform.clock.monotonic() + connections.identity.platform.settings.timeout
+    try:
+        found = await store.fetch(io, entry, asking, will_do, end=end, fresh=fresh)
+    except StoreDownError:  # nobody was asked
+        memory.count("failures")
+        return await ask()
+    if not isinstance(found, Kept):
+        return found
+    memory.hit(found.age)
+    return found.record
 
 
 async def _ask(
-    io: IO, connections: Connections, caller: Caller, wanted: Wanted, limiter: Limiter
+    io: IO, connections: Connections, caller: Caller, wanted: Wanted, entry: Entry | None, limiter: Limiter
 ) -> ConnectionRecord | Base44Error:
+    """What the platform says; kept, where it is to be."""
     platform = connections.identity.platform
     begun = platform.clock.monotonic()
     call = _MAKE[wanted.route](caller, wanted.connector)
     outcome = await perform(io, platform, call, limiter=limiter)
     if isinstance(outcome, ConnectionRecord):
         outcome.asked = begun
+        if entry is not None:
+            connections.keep(entry, outcome)
     return outcome
 
 
@@ -246,25 +251,21 @@ async def share(
         state = None if caller.state is None else _digest(caller.state.reveal())
         shared = (*key, state, _credentials(caller), caller.server_url, caller.app_id, caller.data_env)
     for tries in range(_SHARED_TRIES + 1):
-        led = False
-
-        async def lead() -> _Landed:
-            nonlocal led
-            led = True
-            return _Landed(look() or await ask(), caller)  # a call that has just ended may have brought it
-
         # After that each alone: they have waited for others long enough.
         together = shared if tries < _SHARED_TRIES else (shared, _credentials(caller))
-        landed = await fly(io, platform, together, lead, end=end)
-        if isinstance(landed, Base44Error):
-            return landed
-        outcome = landed.outcome
-        if led:
-            return outcome
+        boarded: Flight | _Landed | Base44Error = await board(io, platform, together, end=end)
+        if isinstance(boarded, Flight):
+            with boarded:
+                outcome = look() or await ask()  # a call that has just ended may have brought it
+                boarded.outcome = _Landed(outcome, caller)
+                return outcome
+        if isinstance(boarded, Base44Error):
+            return boarded
+        outcome = boarded.outcome
         if not isinstance(outcome, Base44Error):
             connections.memory.count("joined")
             return outcome
-        if not _is_personal(outcome) or _credentials(landed.caller) == _credentials(caller):
+        if not _is_personal(outcome) or _credentials(boarded.caller) == _credentials(caller):
             error = outcome.again()
             error.about_visitor = error.about_visitor and caller.is_visitor
             return error
@@ -342,7 +343,7 @@ async def renew(
                 return error
 
         outcome = await _through_store(
-            io, connections, entry, lambda: _ask(io, connections, caller, wanted, limiter), is_newer
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter), is_newer
         )
         if isinstance(outcome, ConnectionRecord):
             connections.renewals.note(whose, used, outcome)

@@ -96,6 +96,8 @@ class ConnectionMemory(Opaque):
 
     def get(self, entry: Entry, most: float = math.inf) -> ConnectionRecord | None:
         """What is kept, for `most` seconds at most. Counted."""
+        if self.ttl == 0:
+            return None
         now = self._clock.monotonic()
         with self._lock:
             try:

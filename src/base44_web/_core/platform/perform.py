@@ -11,7 +11,7 @@ from .. import telemetry
 from ..clock import Clock
 from ..config import Settings
 from ..secret import Opaque
-from ..transport.message import PlatformResponse
+from ..transport.message import PlatformRequest
 from ..transport.pools import Pools
 from ..transport.protocol import AsyncTransport, Transport, TransportFactory
 from .io import IO
@@ -88,7 +88,13 @@ async def _try(
         status: int | None = None
         outcome: T | Base44Error
         try:
-            answer = await _send(io, platform, call, limiter, end)
+            place = limiter.ask()
+            if place is not None:
+                await take(place, io, limiter, end - platform.clock.monotonic())
+            try:
+                answer = await io.use(platform.pools, _sending(platform, call.request, end))
+            finally:
+                limiter.leave()
             status, outcome = answer.status, call.read(answer)
         except Base44Error as error:
             outcome = error
@@ -96,23 +102,11 @@ async def _try(
         return outcome
 
 
-async def _send(io: IO, platform: Platform, call: Call[T], limiter: Limiter, end: float) -> PlatformResponse:
-    place = limiter.ask()
-    if place is not None:
-        await take(place, io, limiter, end - platform.clock.monotonic())
-    try:
-        left = end - platform.clock.monotonic()
-        if left <= 0:
-            raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
-        connect_timeout = platform.settings.connect_timeout
-
-        def send(transport: Any) -> Any:
-            return transport.send(call.request, timeout=left, connect_timeout=connect_timeout)
-
-        answer: PlatformResponse = await io.use(platform.pools, send)
-        return answer
-    finally:
-        limiter.leave()
+def _sending(platform: Platform, request: PlatformRequest, end: float) -> Callable[[Any], Any]:
+    left = end - platform.clock.monotonic()
+    if left <= 0:
+        raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
+    return lambda transport: transport.send(request, timeout=left, connect_timeout=platform.settings.connect_timeout)
 
 
 async def take(place: Future[None], io: IO, limiter: Limiter, seconds: float) -> None:
@@ -152,21 +146,27 @@ async def fly(
         end: when it must be there (monotonic clock).
         detached: whether the call goes on if who leads is cancelled; else one of those who wait leads then.
     """
+    boarded: Flight | T | Base44Error = await board(io, platform, key, end=end)
+    if not isinstance(boarded, Flight):
+        return boarded
+    flight = boarded
+
+    async def lead() -> T | Base44Error:
+        with flight:
+            flight.outcome = outcome = await ask()
+            return outcome
+
+    return await (io.detached(lead) if detached else lead())
+
+
+async def board(io: IO, platform: Platform, key: Hashable, *, end: float) -> Any:
+    """What somebody else's call for the same answer has brought by `end`, or the `Flight` that the caller leads."""
     while True:
         flight, waiting = io.join(platform.flights, key)
         if waiting is None:
-
-            async def lead(flight: Flight = flight) -> T | Base44Error:
-                outcome: T | Base44Error | None = None
-                try:
-                    outcome = await ask()
-                    return outcome
-                finally:
-                    platform.flights.land(key, flight, outcome)
-
-            return await (io.detached(lead) if detached else lead())
+            return flight
         try:
-            outcome: T | Base44Error | None = await io.wait(waiting, end - platform.clock.monotonic())
+            outcome = await io.wait(waiting, end - platform.clock.monotonic())
         except TimeoutError:
             return RequestTimeoutError("The platform did not answer in time.", code="timeout")
         if outcome is not None:

@@ -79,14 +79,26 @@ class Limiter:
 
 @final
 class Flight(Opaque):
-    """A call that others may wait for. What they wait for is made as the first of them comes: most often none does."""
+    """A call that others may wait for; who leads makes it within `with flight`, and sets its `outcome`.
 
-    __slots__ = ("has_landed", "outcome", "waiting")
+    As the block ends everybody has the outcome, a value; `None` where there is none, and somebody else must lead. What
+    they wait for is made as the first of them comes: most often none does.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_flights", "_key", "has_landed", "outcome", "waiting")
+
+    def __init__(self, flights: SingleFlight, key: Hashable) -> None:
+        self._flights = flights
+        self._key = key
         self.waiting: Future[Any] | None = None
         self.has_landed = False
         self.outcome: Any = None
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *ended: object) -> None:
+        self._flights.land(self._key, self)
 
 
 @final
@@ -102,8 +114,8 @@ class SingleFlight(Opaque):
         self._flying: dict[Hashable, Flight] = {}
 
     def join(self, key: Hashable) -> tuple[Flight, Future[Any] | None]:
-        """The flight for a key, and what to wait for; `None`: the caller leads, makes the call, and must `land` it."""
-        new = Flight()
+        """The flight for a key, and what to wait for; `None`: the caller leads it."""
+        new = Flight(self, key)
         with self._lock:
             flight = self._flying.setdefault(key, new)
         if flight is new:
@@ -120,13 +132,11 @@ class SingleFlight(Opaque):
         """Whether somebody leads a flight for a key right now."""
         return key in self._flying
 
-    def land(self, key: Hashable, flight: Flight, outcome: Any) -> None:
-        """Give everybody the outcome, a value; `None` where there is none, and somebody else must lead."""
+    def land(self, key: Hashable, flight: Flight) -> None:
+        """Give everybody the outcome."""
         with self._lock:
             if self._flying.get(key) is flight:
                 del self._flying[key]
-            is_first, flight.has_landed = not flight.has_landed, True
-            if is_first:
-                flight.outcome = outcome
-        if is_first and flight.waiting is not None:
-            flight.waiting.set_result(outcome)
+            flight.has_landed = True
+        if flight.waiting is not None:
+            flight.waiting.set_result(flight.outcome)

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, Generic, TypeAlias, TypeVar, cast, final, get_args
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, TypeVar, cast, final, get_args
 from urllib.parse import quote
 
 from ...errors import (
@@ -41,8 +40,7 @@ USER_AGENT: Final = "base44-web-python"
 
 
 @final
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(NamedTuple, Generic[T]):
     """One platform call: what to send, and how a 2xx body or an error becomes a result.
 
     Attributes:

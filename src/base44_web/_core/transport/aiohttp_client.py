@@ -75,9 +75,8 @@ class AiohttpTransport:
                 refused = compressed(answer.headers)
                 if refused is not None:
                     return refused
-                async for chunk in answer.content.iter_any():
-                    body += chunk
-                    chunk = b""
+                while not answer.content.at_eof():
+                    body += await answer.content.readany()
                     refused = too_large(len(body))
                     if refused is not None:
                         return refused

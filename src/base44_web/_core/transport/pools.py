@@ -76,16 +76,19 @@ class Pools(Opaque, Generic[S, A]):
         self._loops: dict[asyncio.AbstractEventLoop, tuple[A, AsyncGenerator[None]]] = {}
         self._inherited: list[object] = []
 
-    async def of_running_loop(self) -> A:
-        """What the running event loop has."""
+    def of_running_loop(self) -> A | None:
+        """What the running event loop has, if it has been opened."""
+        held = self._loops.get(running_loop())
+        return None if held is None else held[0]
+
+    async def open_for_running_loop(self) -> A:
+        """Open what the running event loop is to have."""
         loop = running_loop()
-        held = self._loops.get(loop)
-        if held is None:
-            for ended in [other for other in list(self._loops) if other.is_closed()]:
-                self._loops.pop(ended, None)
-            made = opened(self._factory.open_async)
-            held = self._loops[loop] = (made, _until_loop_ends(weakref.ref(self), loop, made))
-            await anext(held[1])
+        for ended in [other for other in list(self._loops) if other.is_closed()]:
+            self._loops.pop(ended, None)
+        made = opened(self._factory.open_async)
+        held = self._loops[loop] = (made, _until_loop_ends(weakref.ref(self), loop, made))
+        await anext(held[1])
         return held[0]
 
     def close(self) -> None:

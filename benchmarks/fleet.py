@@ -122,9 +122,14 @@ def under_load(fleet: Fleet, seconds: float, *failures: Callable[[], None]) -> t
     return [worker.answer() for worker in workers], times
 
 
-def redis_fails(report: Report, fleet: Fleet, redis: RedisServer, without: Sequence[float], seconds: float) -> None:
-    """It stands still, then it is gone; `without` are the seconds of requests under the same load without any."""
-    usual, slow = statistics.median(without), percentile(without, 99)
+def redis_fails(
+    report: Report, fleet: Fleet, redis: RedisServer, without: Sequence[Sequence[Request]], seconds: float
+) -> None:
+    """It stands still, then it is gone; `without` are the requests of each server under the same load without any."""
+    seconds_without = [took for requests in without for _, took, _ in requests]
+    usual, slow = statistics.median(seconds_without), percentile(seconds_without, 99)
+    # Until then a server has not asked the platform: as at its start without a Redis, its connections are to be opened.
+    opening = statistics.median(max(took for _, took, _ in sorted(requests)[:USERS]) for requests in without)
     progress("the Redis fails under load")
     found, (frozen, killed) = under_load(fleet, seconds, redis.freeze, redis.kill)
     everything = [each for requests in found for each in requests]
@@ -137,10 +142,10 @@ def redis_fails(report: Report, fleet: Fleet, redis: RedisServer, without: Seque
         ]
         later = [took for came, took, _ in everything if since + seconds / 4 <= came < until]
         if name == "frozen":
-            added = (max(first) - slow) * 1000
-            report.tell("frozen, one server's slowest request - without a Redis, p99", added, "ms", at_most=60)
+            added = (max(first) - opening) * 1000
+            report.tell("frozen, one server's slowest request - its first without a Redis", added, "ms", at_most=60)
         report.tell(f"{name}, from then on / without a Redis, p50", statistics.median(later) / usual, "×", at_most=1.1)
-        report.tell(f"{name}, from then on / without a Redis, p99", percentile(later, 99) / usual, "×")
+        report.tell(f"{name}, from then on / without a Redis, p99", percentile(later, 99) / slow, "×")
 
 
 def leader_killed(report: Report, fleet: Fleet) -> None:
@@ -194,8 +199,7 @@ def main() -> int:
             cold_starts(report, ready(workers), options, "without")
         with working(SEVERAL, ["fleet_worker.py"], {**usual, "BASE44_CONNECTION_TTL": "0"}) as workers:
             progress("load, without a Redis")
-            requests, _ = under_load(ready(workers), options.seconds)
-            without = [each[1] for found in requests for each in found]
+            without, _ = under_load(ready(workers), options.seconds)
         more = {"BASE44_CONNECTION_STORE": redis.url, "BASE44_SECRET": SECRET, "BASE44_CONNECTION_TTL": "300"}
         with working(most + 1, ["fleet_worker.py"], {**usual, **more}) as workers:
             fleet = ready(workers)

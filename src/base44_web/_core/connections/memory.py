@@ -176,9 +176,11 @@ class ConnectionMemory(Opaque):
             return self._ended.get((connector, _ANYBODY), -math.inf) if entry is None else self._last_end(entry)
 
     def _last_end(self, entry: Entry) -> float:
+        if not self._ended:
+            return -math.inf
         connector, user = entry.connector, entry.user_id
         keys = ((connector, user), (connector, None), (None, user))
-        return max(self._ended.get(key, -math.inf) for key in keys) if self._ended else -math.inf
+        return max(self._ended.get(key, -math.inf) for key in keys)
 
     def count(self, name: str) -> None:
         """One more."""

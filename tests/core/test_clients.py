@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import json
+from enum import Enum
 from typing import Any
 
 import pytest
 
 from base44_web import (
+    AppUser,
     AsyncBase44,
     AuthenticationError,
     Base44,
     ConfigurationError,
     InvalidResponseError,
+    NotFoundError,
     Settings,
 )
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.incoming.request import Incoming
-from base44_web.testing import Emulator, Fault
+from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.checks import Headers, bearer
 
 
@@ -87,6 +90,28 @@ def test_the_service_role_without_a_user(emulator: Emulator) -> None:
     for request in emulator.requests:
         assert request.header("authorization") == f"Bearer {emulator.service_token}"
         assert request.header("on-behalf-of") is None
+
+
+class Names(str, Enum):  # noqa: UP042 - not a StrEnum: an f-string shows the member, not its text
+    SLACK = "slack"
+    WORKSPACE = "workspace"
+    CALENDAR = CALENDAR_ID
+
+
+def test_names_that_are_members_of_an_enum(emulator: Emulator, ada: AppUser) -> None:
+    emulator.share("slack")
+    emulator.share_workspace("workspace")
+    client = client_of(emulator, bearer(emulator.sign_in(ada)))
+    connectors = client.as_service_role.connectors
+    client.connectors.connect_app_user(Names.CALENDAR)
+    emulator.connect(ada, CALENDAR_ID)
+    assert connectors.get_connection(Names.SLACK).access_token
+    assert connectors.get_workspace_connection(Names.WORKSPACE).access_token
+    assert connectors.get_current_app_user_connection(Names.CALENDAR).access_token
+    with pytest.raises(NotFoundError, match="'slack'"):
+        connectors.call_api(Names.SLACK, path="/")
+    client.connectors.disconnect_app_user(Names.CALENDAR)
+    assert not [request.target for request in emulator.requests if "Names" in request.target]
 
 
 def test_what_is_no_jwt_is_forwarded_to_nobody(emulator: Emulator) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from base44_web import AsyncBase44, Base44, ConfigurationError, HttpxTransports, Settings
+from base44_web._core.engine.engine import Engine
 from base44_web.testing import CALENDAR_ID, Emulator
 from tests.drivers import changed
 from tests.serving import PATIENCE, eventually
@@ -107,6 +108,18 @@ def test_event_loops_and_threads_at_the_same_time(server: Any, settings: Setting
     assert len(tokens) == 1
     base44.sync.close()
     assert settled(server, 0)
+
+
+def test_one_loop_opens_once(settings: Settings) -> None:
+    async def main() -> None:
+        engine = Engine(settings)
+        pools = engine.platform.pools
+        first, second = pools.open_for_running_loop(), pools.open_for_running_loop()
+        assert await first is await second
+        await engine.aclose()
+        assert pools.of_running_loop() is None
+
+    asyncio.run(main())
 
 
 def test_a_loop_that_ended_badly_is_forgotten(settings: Settings) -> None:

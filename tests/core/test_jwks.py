@@ -14,6 +14,7 @@ from base44_web import (
     AsyncBase44,
     AuthenticationError,
     Base44,
+    ConfigurationError,
     RequestTimeoutError,
     Secret,
     ServerError,
@@ -225,6 +226,29 @@ def test_who_hangs_up_takes_the_keys_from_nobody(jwks: Settings, emulator: Emula
         await engine.aclose()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("how", ["cancelled before it began", "on trio"])
+def test_a_fetch_of_keys_that_never_began_blocks_nobody(jwks: Settings, emulator: Emulator, how: str) -> None:
+    engine = Engine(jwks.complete())
+    who = Caller(emulator.app_id, "", "", token=Token(Secret(signed(claims(), RSA, "RS256", kid="one"))))
+
+    async def user() -> object:
+        return await AsyncBase44._for(Context(engine, who)).user()
+
+    if how == "on trio":
+        trio = pytest.importorskip("trio")
+        with pytest.raises(ConfigurationError):
+            trio.run(user)
+    else:
+        begun = []
+
+        async def ends_at_once() -> None:  # so the task of the fetch is made, and cancelled before its first step
+            begun.append(asyncio.create_task(user()))
+
+        asyncio.run(ends_at_once())
+    assert asyncio.run(user()) is not None
+    engine.close()
 
 
 def test_an_unknown_key_is_not_remembered(jwks: Settings, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -102,6 +102,18 @@ def test_a_flight_brings_its_outcome_and_leaves_the_childs_own_alone() -> None:
     assert flights.flying("a")  # the child's own
 
 
+def test_a_flight_that_brought_nothing_is_led_by_another() -> None:
+    flights = SingleFlight()
+    flight, _ = flights.join("a")
+    _, waiting = flights.join("a")
+    assert waiting is not None
+    with pytest.raises(KeyError), flight:
+        raise KeyError
+    assert waiting.result(PATIENCE) is None
+    _, leads = flights.join("a")
+    assert leads is None
+
+
 def test_who_waits_too_long_for_anothers_answer_is_told(emulator: Emulator, ada: AppUser, clock: Clock) -> None:
     clock.stop()  # or a busy machine might not even begin in time
 

@@ -132,7 +132,9 @@ def check_identifier(value: object, what: str) -> str:
 
 def encode_segment(value: str) -> str:
     """Percent-encode a path segment the way JavaScript's `encodeURIComponent` does."""
-    return value if value.isalnum() and value.isascii() else quote(value, safe=_UNRESERVED)  # most are ready
+    # Most are ready. Of a subclass of str, such as an Enum's member, an f-string would take what its __format__ says.
+    is_ready = type(value) is str and value.isalnum() and value.isascii()
+    return value if is_ready else quote(value, safe=_UNRESERVED)
 
 
 _STORE_OPTIONS: Final = ("client_name", "db", "protocol", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

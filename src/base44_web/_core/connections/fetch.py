@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Hashable
 from hashlib import sha256
-from typing import Final, Literal, NamedTuple, final
+from typing import Final, Literal, NamedTuple, cast, final
 
 from ...errors import AuthenticationError, Base44Error, MeteredConnectorError, RateLimitError
 from ..identity.verify import Identity, identify
@@ -81,6 +81,12 @@ class Connections(Opaque):
         if self.store is None:
             return self.memory.get(entry)
         return self.memory.get(entry, _WITHOUT_STORE) if self._remembers(entry) else None
+
+    def newer(self, entry: Entry, fingerprint: bytes) -> ConnectionRecord | None:
+        """What is remembered, if it is another one than that whose token the provider refused."""
+        if self.store is None:
+            return self.memory.newer(entry, fingerprint)
+        return self.memory.newer(entry, fingerprint, _WITHOUT_STORE) if self._remembers(entry) else None
 
     def keep(self, entry: Entry, record: ConnectionRecord) -> None:
         """Remember a record; see `kept`."""
@@ -187,14 +193,17 @@ def _through_store(
 ) -> Awaitable[ConnectionRecord | Base44Error]:  # fmt: skip
     """What the store has or gets, where there is one, else what `ask` gives."""
     store = connections.store
-    return ask() if store is None or entry is None else _stored(io, connections, store, entry, ask, will_do, fresh)
+    if store is None or entry is None:
+        return ask()
+    return _by_the_store(io, connections, store, entry, ask, will_do, fresh)
 
 
-async def _stored(
+async def _by_the_store(
     io: IO, connections: Connections, store: SharedStore, entry: Entry,
     ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
     will_do: Callable[[ConnectionRecord], bool], fresh: bool,
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
+    """What the store has, or what was asked for it; what `ask` gives, where it is down."""
     memory = connections.memory
 
     async def asking() -> ConnectionRecord | Base44Error:
@@ -217,7 +226,7 @@ async def _stored(
 async def _ask(
     io: IO, connections: Connections, caller: Caller, wanted: Wanted, entry: Entry | None, limiter: Limiter
 ) -> ConnectionRecord | Base44Error:
-    """What the platform says; kept, where it is to be."""
+    """What the platform says; kept in this process where that remembers, beside a store only while it is down."""
     platform = connections.identity.platform
     begun = platform.clock.monotonic()
     call = _MAKE[wanted.route](caller, wanted.connector)
@@ -253,14 +262,14 @@ async def share(
     for tries in range(_SHARED_TRIES + 1):
         # After that each alone: they have waited for others long enough.
         together = shared if tries < _SHARED_TRIES else (shared, _credentials(caller))
-        boarded: Flight | _Landed | Base44Error = await board(io, platform, together, end=end)
+        boarded = await board(io, platform, together, end=end)
         if isinstance(boarded, Flight):
             with boarded:
                 outcome = look() or await ask()  # a call that has just ended may have brought it
                 boarded.outcome = _Landed(outcome, caller)
                 return outcome
-        if isinstance(boarded, Base44Error):
-            return boarded
+        if not isinstance(boarded, _Landed):
+            return cast(Base44Error, boarded)  # it did not come in time
         outcome = boarded.outcome
         if not isinstance(outcome, Base44Error):
             connections.memory.count("joined")
@@ -308,7 +317,7 @@ async def renew(
     entry = connections.entry(caller, wanted, user)
 
     def look() -> ConnectionRecord | None:
-        return None if entry is None else memory.newer(entry, used.fingerprint)
+        return None if entry is None else connections.newer(entry, used.fingerprint)
 
     def is_newer(record: ConnectionRecord) -> bool:
         return record.fingerprint != used.fingerprint

@@ -137,12 +137,12 @@ class ConnectionMemory(Opaque):
                     return
             self._kept[entry] = record
 
-    def newer(self, entry: Entry, fingerprint: bytes) -> ConnectionRecord | None:
-        """What is kept, if it is another one than that whose token the provider refused."""
+    def newer(self, entry: Entry, fingerprint: bytes, most: float = math.inf) -> ConnectionRecord | None:
+        """What is kept, for `most` seconds at most, if it is another than that whose token the provider refused."""
         now = self._clock.monotonic()
         with self._lock:
             found = self._kept.get(entry)
-        is_newer = found is not None and now - found.asked < self.ttl and found.fingerprint != fingerprint
+        is_newer = found is not None and now - found.asked < min(self.ttl, most) and found.fingerprint != fingerprint
         return found if is_newer else None
 
     def reject(self, entry: Entry, fingerprint: bytes) -> None:

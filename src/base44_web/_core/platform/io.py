@@ -29,7 +29,10 @@ class IO(Protocol):
     """What a step may wait for."""
 
     def use(self, pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Awaitable[Any]:
-        """What `call` gives, called with what the pools hold for this kind of waiting."""
+        """What `call` gives, called with what the pools hold for this kind of waiting.
+
+        To be awaited at once: it may have begun.
+        """
         ...
 
     async def sleep(self, seconds: float) -> None:
@@ -52,8 +55,11 @@ class IO(Protocol):
         """Each call's result or error, in order; all at the same time. There is one at least."""
         ...
 
-    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """A call's result; the call goes on even if who began it is cancelled, for others wait for it."""
+    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]], ended: Callable[[], None]) -> T:
+        """A call's result; the call goes on even if who began it is cancelled, for others wait for it.
+
+        As it ends, or where it cannot begin, `ended` is called.
+        """
         ...
 
 
@@ -99,12 +105,12 @@ class _Awaiting:
                 loop.call_soon_threadsafe(wake)
 
         future.add_done_callback(landed)
-        timer = loop.call_later(seconds, wake)  # a third of what asyncio.timeout takes
+        timer = loop.call_later(max(0.0, seconds), wake)  # about half of what asyncio.timeout takes
         try:
             await woken
         finally:
             timer.cancel()
-        return future.result(0)
+        return future.result(0)  # TimeoutError, if it was the timer
 
     def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
         return flights.join(key)
@@ -115,10 +121,16 @@ class _Awaiting:
         running_loop()
         return list(await asyncio.gather(*(_outcome(call) for call in calls)))
 
-    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        task = running_loop().create_task(call())
+    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]], ended: Callable[[], None]) -> T:
+        try:
+            task = running_loop().create_task(call())
+        except BaseException:
+            ended()
+            raise
         _detached.add(task)  # the loop holds tasks weakly
         task.add_done_callback(_detached.discard)
+        # Not within `call`: of that a task runs nothing, if it is cancelled before its first step.
+        task.add_done_callback(lambda _: ended())
         return await asyncio.shield(task)
 
 
@@ -141,7 +153,7 @@ class _Blocking:
 
     def join(self, flights: SingleFlight, key: Hashable) -> tuple[Flight, Future[Any] | None]:
         flight, waiting = flights.join(key)
-        # On a loop's thread, to wait for a task of that loop would hang.
+        # On a loop's thread, to wait for a task of that loop would hang: who comes there leads a flight of their own.
         return (Flight(flights, key), None) if waiting is not None and _in_event_loop() else (flight, waiting)
 
     async def gather(self, *calls: Callable[[], Awaitable[T]]) -> list[T | Base44Error]:
@@ -150,8 +162,11 @@ class _Blocking:
         begun = [_begin(call) for call in calls[1:]]
         return [await _outcome(calls[0]), *(finish() for finish in begun)]
 
-    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        return await call()
+    async def detached(self, call: Callable[[], Coroutine[Any, Any, T]], ended: Callable[[], None]) -> T:
+        try:
+            return await call()
+        finally:
+            ended()
 
 
 def _in_event_loop() -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Hashable
 from concurrent.futures import Future
-from typing import Any, Final, TypeVar, final
+from typing import Any, Final, TypeVar, cast, final
 
 from ...errors import Base44Error, RequestTimeoutError
 from .. import telemetry
 from ..clock import Clock
 from ..config import Settings
 from ..secret import Opaque
-from ..transport.message import PlatformRequest
+from ..transport.message import PlatformRequest, PlatformResponse
 from ..transport.pools import Pools
 from ..transport.protocol import AsyncTransport, Transport, TransportFactory
 from .io import IO
@@ -92,7 +92,7 @@ async def _try(
             if place is not None:
                 await take(place, io, limiter, end - platform.clock.monotonic())
             try:
-                answer = await io.use(platform.pools, _sending(platform, call.request, end))
+                answer: PlatformResponse = await io.use(platform.pools, _sending(platform, call.request, end))
             finally:
                 limiter.leave()
             status, outcome = answer.status, call.read(answer)
@@ -103,10 +103,19 @@ async def _try(
 
 
 def _sending(platform: Platform, request: PlatformRequest, end: float) -> Callable[[Any], Any]:
+    """How to send a request in the time that is left.
+
+    Raises:
+        RequestTimeoutError: none is.
+    """
     left = end - platform.clock.monotonic()
     if left <= 0:
-        raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
+        raise _too_late()
     return lambda transport: transport.send(request, timeout=left, connect_timeout=platform.settings.connect_timeout)
+
+
+def _too_late() -> RequestTimeoutError:
+    return RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
 
 
 async def take(place: Future[None], io: IO, limiter: Limiter, seconds: float) -> None:
@@ -124,7 +133,7 @@ async def take(place: Future[None], io: IO, limiter: Limiter, seconds: float) ->
         raise
     else:
         return
-    raise RequestTimeoutError("No call to the platform ended in time for this one to begin.", code="timeout")
+    raise _too_late()
 
 
 async def fly(
@@ -146,27 +155,29 @@ async def fly(
         end: when it must be there (monotonic clock).
         detached: whether the call goes on if who leads is cancelled; else one of those who wait leads then.
     """
-    boarded: Flight | T | Base44Error = await board(io, platform, key, end=end)
+    boarded = await board(io, platform, key, end=end)
     if not isinstance(boarded, Flight):
-        return boarded
+        return cast("T | Base44Error", boarded)
     flight = boarded
 
     async def lead() -> T | Base44Error:
-        with flight:
-            flight.outcome = outcome = await ask()
-            return outcome
+        flight.outcome = outcome = await ask()
+        return outcome
 
-    return await (io.detached(lead) if detached else lead())
+    if detached:
+        return await io.detached(lead, flight.land)
+    with flight:
+        return await lead()
 
 
-async def board(io: IO, platform: Platform, key: Hashable, *, end: float) -> Any:
+async def board(io: IO, platform: Platform, key: Hashable, *, end: float) -> object:
     """What somebody else's call for the same answer has brought by `end`, or the `Flight` that the caller leads."""
     while True:
         flight, waiting = io.join(platform.flights, key)
         if waiting is None:
             return flight
         try:
-            outcome = await io.wait(waiting, end - platform.clock.monotonic())
+            outcome: object = await io.wait(waiting, end - platform.clock.monotonic())
         except TimeoutError:
             return RequestTimeoutError("The platform did not answer in time.", code="timeout")
         if outcome is not None:

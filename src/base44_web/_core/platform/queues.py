@@ -79,9 +79,9 @@ class Limiter:
 
 @final
 class Flight(Opaque):
-    """A call that others may wait for; who leads makes it within `with flight`, and sets its `outcome`.
+    """A call that others may wait for; who leads makes it within `with flight`, once, and sets its `outcome`, a value.
 
-    As the block ends everybody has the outcome, a value; `None` where there is none, and somebody else must lead. What
+    As the block ends, those who wait have it. `None` is what they find where there is none, and one of them leads. What
     they wait for is made as the first of them comes: most often none does.
     """
 
@@ -98,7 +98,11 @@ class Flight(Opaque):
         pass
 
     def __exit__(self, *ended: object) -> None:
-        self._flights.land(self._key, self)
+        self.land()
+
+    def land(self) -> None:
+        """End it: as `with` does, for who cannot be within a block as it ends."""
+        self._flights._land(self._key, self)
 
 
 @final
@@ -132,8 +136,7 @@ class SingleFlight(Opaque):
         """Whether somebody leads a flight for a key right now."""
         return key in self._flying
 
-    def land(self, key: Hashable, flight: Flight) -> None:
-        """Give everybody the outcome."""
+    def _land(self, key: Hashable, flight: Flight) -> None:
         with self._lock:
             if self._flying.get(key) is flight:
                 del self._flying[key]

@@ -82,14 +82,18 @@ class Pools(Opaque, Generic[S, A]):
         return None if held is None else held[0]
 
     async def open_for_running_loop(self) -> A:
-        """Open what the running event loop is to have."""
+        """What the running event loop has; opened, if it has not been."""
+        held = self.of_running_loop()
+        if held is not None:
+            return held
         loop = running_loop()
         for ended in [other for other in list(self._loops) if other.is_closed()]:
             self._loops.pop(ended, None)
         made = opened(self._factory.open_async)
-        held = self._loops[loop] = (made, _until_loop_ends(weakref.ref(self), loop, made))
-        await anext(held[1])
-        return held[0]
+        until_it_ends = _until_loop_ends(weakref.ref(self), loop, made)
+        self._loops[loop] = made, until_it_ends
+        await anext(until_it_ends)
+        return made
 
     def close(self) -> None:
         """Close the blocking connections."""

@@ -55,7 +55,7 @@ class Breaker:
             logger.warning(
                 "The connection_store cannot be used (%s): each server asks the platform for itself until it can. %s",
                 type(error).__name__,
-                _ADVICE.get(type(error).__name__, "Check connection_store (BASE44_CONNECTION_STORE)."),
+                _ADVICE.get(_kind(error), "Check connection_store (BASE44_CONNECTION_STORE)."),
                 extra={"base44_event": "connection_store_down", "base44_error": type(error).__name__},
             )
         arguments = (weakref.ref(self), self._probe, self._closed)
@@ -65,8 +65,10 @@ class Breaker:
             self.is_open = False
 
     def close(self) -> None:
-        """Try no more."""
-        self._closed.set()
+        """Try no more, until it has failed again: after this the engine may be used once more."""
+        with self._lock:
+            self._closed.set()
+            self.is_open = False
 
 
 _ADVICE: Final = {
@@ -75,6 +77,11 @@ _ADVICE: Final = {
     "OutOfMemoryError": "It is full: raise its maxmemory, or let it evict (maxmemory-policy allkeys-lru).",
     "UnicodeDecodeError": "Its clients must be made without decode_responses.",
 }
+
+
+def _kind(error: Exception) -> str:
+    # What a script may not do is a ResponseError.
+    return "NoPermissionError" if "ACL failure" in str(error) else type(error).__name__
 
 
 def _try_again(breaker: weakref.ref[Breaker], probe: Callable[[], Any], closed: threading.Event) -> None:

@@ -20,7 +20,7 @@ from ..platform.io import IO
 from ..platform.perform import board, fly, perform
 from ..platform.queues import Flight, Limiter
 from ..secret import Opaque
-from ..seldom import Seldom
+from ..seldom import Seldom, how_often
 from ..values import AppUser, ConnectionRecord
 from .memory import ConnectionMemory, Entry, Route
 from .renewals import Renewals
@@ -49,9 +49,10 @@ class Connections(Opaque):
         memory: what the platform gave a short time ago.
         renewals: what providers refused a short time ago.
         store: what the servers of a fleet share, where there is one: it takes the memory's place.
+        not_told: how often the store could not be told that a connection ended.
     """
 
-    __slots__ = ("_by_service", "identity", "memory", "renewals", "store")
+    __slots__ = ("_by_service", "identity", "memory", "not_told", "renewals", "store")
 
     def __init__(self, identity: Identity) -> None:
         settings = identity.platform.settings
@@ -60,6 +61,7 @@ class Connections(Opaque):
         self.renewals = Renewals(identity.platform.clock)
         has_store = settings.connection_store is not None and settings.connection_ttl > 0
         self.store = SharedStore(settings, identity.platform.clock) if has_store else None
+        self.not_told = Seldom(60, identity.platform.clock.monotonic)
         self._by_service = settings.platform_headers == "trust"  # else it is configured, or its signature was verified
 
     def after_fork(self) -> None:
@@ -92,6 +94,10 @@ class Connections(Opaque):
         """Remember a record; see `kept`."""
         if self._remembers(entry):
             self.memory.put(entry, record)
+
+    def is_current(self, entry: Entry, record: ConnectionRecord) -> bool:
+        """Whether a record was asked for after all that this process knows to have ended it."""
+        return record.asked > self.memory.last_end(entry.connector, entry)
 
     def _remembers(self, entry: Entry) -> bool:
         return self.store is None or (self.store.breaker.is_open and entry.user_id is None)
@@ -154,7 +160,8 @@ async def fetch(
         ServiceRoleUnavailableError: there is no service token.
         AuthenticationError: an app user's connection is wanted, and nobody is signed in.
     """
-    memory = connections.memory
+    memory, platform = connections.memory, connections.identity.platform
+    end = platform.clock.monotonic() + platform.settings.timeout
     entry = connections.entry(caller, wanted, user)
     if entry is None or memory.ttl == 0 or fresh:
         memory.count("bypasses")
@@ -171,16 +178,17 @@ async def fetch(
 
     def ask() -> Awaitable[ConnectionRecord | Base44Error]:
         return _through_store(
-            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter), fresh=fresh
-        )
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter, end), end=end,
+            fresh=fresh,
+        )  # fmt: skip
 
     if fresh:
         outcome = await ask()
     else:
         # What was asked for before a connection ended is not what is wanted after.
         ended = memory.last_end(wanted.connector, entry)
-        slow_lane = limiter is connections.identity.platform.unverified
-        outcome = await share(io, connections, caller, entry, (wanted, ended, slow_lane), ask, look)
+        slow_lane = limiter is platform.unverified
+        outcome = await share(io, connections, caller, entry, (wanted, ended, slow_lane), ask, look, end=end)
     if wanted.route == "app_user" and isinstance(outcome, AuthenticationError):
         return await _whose_fault(io, connections.identity, caller, outcome)
     return outcome
@@ -188,20 +196,19 @@ async def fetch(
 
 def _through_store(
     io: IO, connections: Connections, entry: Entry | None,
-    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
-    will_do: Callable[[ConnectionRecord], bool] = lambda record: True, *, fresh: bool = False,
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]], *, end: float, fresh: bool = False,
+    refused: bytes | None = None,
 ) -> Awaitable[ConnectionRecord | Base44Error]:  # fmt: skip
-    """What the store has or gets, where there is one, else what `ask` gives."""
+    """What the store has or gets, where there is one, else what `ask` gives; not the token that a provider refused."""
     store = connections.store
     if store is None or entry is None:
         return ask()
-    return _by_the_store(io, connections, store, entry, ask, will_do, fresh)
+    return _by_the_store(io, connections, store, entry, ask, end, fresh, refused)
 
 
 async def _by_the_store(
     io: IO, connections: Connections, store: SharedStore, entry: Entry,
-    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
-    will_do: Callable[[ConnectionRecord], bool], fresh: bool,
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]], end: float, fresh: bool, refused: bytes | None,
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
     """What the store has, or what was asked for it; what `ask` gives, where it is down."""
     memory = connections.memory
@@ -211,9 +218,11 @@ async def _by_the_store(
             memory.count("misses")
         return await ask()
 
-    end = connections.identity.platform.clock.monotonic() + connections.identity.platform.settings.timeout
+    def will_do(record: ConnectionRecord) -> bool:
+        return record.fingerprint != refused and connections.is_current(entry, record)
+
     try:
-        found = await store.fetch(io, entry, asking, will_do, end=end, fresh=fresh)
+        found = await store.fetch(io, entry, asking, will_do, end=end, fresh=fresh, renewing=refused is not None)
     except StoreDownError:  # nobody was asked
         memory.count("failures")
         return await ask()
@@ -224,13 +233,13 @@ async def _by_the_store(
 
 
 async def _ask(
-    io: IO, connections: Connections, caller: Caller, wanted: Wanted, entry: Entry | None, limiter: Limiter
+    io: IO, connections: Connections, caller: Caller, wanted: Wanted, entry: Entry | None, limiter: Limiter, end: float
 ) -> ConnectionRecord | Base44Error:
     """What the platform says; kept in this process where that remembers, beside a store only while it is down."""
     platform = connections.identity.platform
     begun = platform.clock.monotonic()
     call = _MAKE[wanted.route](caller, wanted.connector)
-    outcome = await perform(io, platform, call, limiter=limiter)
+    outcome = await perform(io, platform, call, limiter=limiter, end=end)
     if isinstance(outcome, ConnectionRecord):
         outcome.asked = begun
         if entry is not None:
@@ -240,7 +249,8 @@ async def _ask(
 
 async def share(
     io: IO, connections: Connections, caller: Caller, entry: Entry | None, key: tuple[Hashable, ...],
-    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]], look: Callable[[], ConnectionRecord | None],
+    ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]], look: Callable[[], ConnectionRecord | None], *,
+    end: float,
 ) -> ConnectionRecord | Base44Error:  # fmt: skip
     """One call for all who ask at the same time; who led with credentials that are no good keeps the error.
 
@@ -252,9 +262,9 @@ async def share(
         key: what else is the same for all who may share.
         ask: makes the call.
         look: what has come into the cache meanwhile.
+        end: when it must be there (monotonic clock).
     """
     platform = connections.identity.platform
-    end = platform.clock.monotonic() + platform.settings.timeout
     shared: Hashable = (entry, *key)
     if entry is None:
         state = None if caller.state is None else _digest(caller.state.reveal())
@@ -315,6 +325,8 @@ async def renew(
     verifies = wanted.route == "app_user" and connections.identity.platform.settings.verification != "none"
     user = await identify(io, connections.identity, caller) if verifies else None
     entry = connections.entry(caller, wanted, user)
+    platform = connections.identity.platform
+    end = platform.clock.monotonic() + platform.settings.timeout
 
     def look() -> ConnectionRecord | None:
         return None if entry is None else connections.newer(entry, used.fingerprint)
@@ -322,13 +334,22 @@ async def renew(
     def is_newer(record: ConnectionRecord) -> bool:
         return record.fingerprint != used.fingerprint
 
+    async def reject() -> None:
+        if entry is not None:
+            memory.reject(entry, used.fingerprint)
+            if connections.store is not None:
+                with contextlib.suppress(StoreDownError):
+                    await connections.store.reject(io, entry, used.fingerprint)
+
     kept = await _from_store(io, connections, entry)
     newer = look() if kept is None else kept.record
     if newer is not None and is_newer(newer):
         return newer
     whose: Hashable = entry or (wanted, _credentials(caller))
-    renewed = connections.renewals.of(whose, used)
+    ended = memory.last_end(wanted.connector, entry)
+    renewed = connections.renewals.of(whose, used, ended)
     if isinstance(renewed, ConnectionRecord):
+        await reject()  # an older answer may have brought it back
         return renewed
     if renewed is not None:
         return RateLimitError(
@@ -338,11 +359,7 @@ async def renew(
             retry_after=renewed,
         )
     memory.count("renewals")
-    if entry is not None:  # not before: where nothing helps it is as good as any, and asked for no more often
-        memory.reject(entry, used.fingerprint)
-        if connections.store is not None:
-            with contextlib.suppress(StoreDownError):
-                await connections.store.reject(io, entry, used.fingerprint)
+    await reject()  # not before: where nothing helps it is as good as any, and asked for no more often
 
     async def ask() -> ConnectionRecord | Base44Error:
         if user is not None:
@@ -352,8 +369,9 @@ async def renew(
                 return error
 
         outcome = await _through_store(
-            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter), is_newer
-        )
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter, end), end=end,
+            refused=used.fingerprint,
+        )  # fmt: skip
         if isinstance(outcome, ConnectionRecord):
             connections.renewals.note(whose, used, outcome)
             if not is_newer(outcome):
@@ -364,7 +382,7 @@ async def renew(
                 )
         return outcome
 
-    return await share(io, connections, caller, entry, (wanted, "renew", used.fingerprint), ask, look)
+    return await share(io, connections, caller, entry, (wanted, "renew", used.fingerprint, ended), ask, look, end=end)
 
 
 async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> Kept | None:
@@ -379,9 +397,10 @@ async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> 
         except StoreDownError:
             return False
 
-    end = platform.clock.monotonic() + platform.settings.timeout
-    looked = await fly(io, platform, ("stored", entry), look, end=end)
-    return looked if isinstance(looked, Kept) else None
+    ended = connections.memory.last_end(entry.connector, entry)
+    end = platform.clock.monotonic() + min(platform.settings.timeout, store.patience())
+    looked = await fly(io, platform, ("stored", entry, ended), look, end=end)
+    return looked if isinstance(looked, Kept) and connections.is_current(entry, looked.record) else None
 
 
 async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: bool = False) -> None:
@@ -391,9 +410,17 @@ async def end(io: IO, connections: Connections, entry: Entry | None, *, connecti
     try:
         await connections.store.end(io, entry, connecting=connecting)
     except StoreDownError:
+        tell_of_untold(connections)
+
+
+def tell_of_untold(connections: Connections) -> None:
+    """Log that the store does not know that a connection ended."""
+    times = connections.not_told.happened()
+    if times:
         logger.warning(
             "The connection_store cannot be told that a connection ended: other servers can use it for up to %g more "
-            "seconds (connection_ttl).",
+            "seconds (connection_ttl)%s.",
             connections.memory.ttl,
-            extra={"base44_event": "connection_store_not_told"},
+            how_often(times),
+            extra={"base44_event": "connection_store_not_told", "base44_times": times},
         )

@@ -135,7 +135,9 @@ class ConnectionMemory(Opaque):
             for user in (entry.user_id, None) if self._connecting else ():
                 if self._connecting.get((entry.connector, user), 0.0) > asked:
                     return
-            self._kept[entry] = record
+            kept = self._kept.get(entry)
+            if kept is None or kept.asked <= asked:  # else a newer one has overtaken it
+                self._kept[entry] = record
 
     def newer(self, entry: Entry, fingerprint: bytes, most: float = math.inf) -> ConnectionRecord | None:
         """What is kept, for `most` seconds at most, if it is another than that whose token the provider refused."""

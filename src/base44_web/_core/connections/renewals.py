@@ -44,12 +44,15 @@ class Renewals(Opaque):
         self._lock = threading.Lock()
         self._made: LRUCache[Hashable, _Renewal] = LRUCache(_MOST)
 
-    def of(self, whose: Hashable, used: ConnectionRecord) -> ConnectionRecord | float | None:
-        """The record that somebody has renewed it to, or the seconds until it may be renewed again, or `None`."""
+    def of(self, whose: Hashable, used: ConnectionRecord, ended: float) -> ConnectionRecord | float | None:
+        """The record that somebody has renewed it to, or the seconds until it may be renewed again, or `None`.
+
+        What was asked for before the connection `ended` (monotonic clock) does not count.
+        """
         now = self._clock.monotonic()
         with self._lock:
             last = self._made.get(whose)
-        if last is None:
+        if last is None or last.record.asked <= ended:
             return None
         if used.fingerprint == last.record.fingerprint:
             left = last.at + last.pause - now

@@ -35,6 +35,7 @@ _QUEUE: Final = 0.25  # seconds to wait for one
 _LOOK: Final = 0.005  # seconds between two looks at what somebody else is asking for; more, as they take longer
 
 # A missing key is `false` in Lua. All keys of a script are in one slot of a cluster.
+# Who waits is told to ask at once where nothing that others ask for will be kept.
 _TAKE: Final = """
 local holder = redis.call('GET', KEYS[3])
 local taken = not holder or holder == ARGV[1] or ARGV[5] == '1'
@@ -42,11 +43,13 @@ if taken then redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[3]) end
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4], 'NX')
 local value = redis.pcall('GET', KEYS[1])
 if type(value) == 'table' then value = false end
-return {taken and 1 or 0, value, redis.call('GET', KEYS[2]), redis.call('EXISTS', KEYS[4])}
+return {taken and 1 or 0, value, redis.call('GET', KEYS[2]), redis.call('EXISTS', KEYS[4], KEYS[5])}
 """
+# A lock that was let go of by itself stands for nobody: a slow platform's answer is kept, where there is no newer one.
 _PUT: Final = """
-if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[3])
+local holder = redis.call('GET', KEYS[3])
+if holder == ARGV[1] then redis.call('DEL', KEYS[3])
+elseif holder or redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
 if redis.call('GET', KEYS[2]) ~= ARGV[2] or redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
@@ -59,9 +62,10 @@ if ARGV[2] ~= '0' then redis.call('SET', KEYS[2], '1', 'PX', ARGV[2]) end
 return 1
 """
 _REJECT: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+# First what frees memory: a store that is full lets no script begin with what takes some.
 _END: Final = """
+redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if KEYS[2] then redis.call('DEL', KEYS[2]) end
 if ARGV[3] ~= '0' then redis.call('SET', KEYS[3], '1', 'PX', ARGV[3]) end
 return 1
 """
@@ -86,7 +90,7 @@ class SharedStore(Opaque):
         ConfigurationError: a package is missing, or the address is no good.
     """
 
-    __slots__ = ("_clock", "_limiter", "_nonce", "_pools", "_sealings", "_ttl", "breaker")
+    __slots__ = ("_clock", "_limiter", "_nonce", "_pools", "_renewing", "_sealings", "_ttl", "breaker")
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         self._clock = clock
@@ -100,8 +104,11 @@ class SharedStore(Opaque):
             client = factory.open()
             try:
                 spot = f"{PREFIX}{{{os.urandom(16).hex()}}}:probe"
-                client.mget([spot])
-                client.eval(_END, 1, spot, b"1", 1000, 0)
+                keys = [f"{spot}{number}" for number in range(5)]
+                client.mget(keys)
+                client.eval(_TAKE, 5, *keys, b"1", b"1", 1000, 1000, 0)
+                client.eval(_PUT, 4, *keys[:3], keys[4], b"1", b"1", b"1", 1000, 1000)
+                client.eval(_END, 3, *keys[:3], b"1", 1000, 1)
             finally:
                 client.close()
 
@@ -111,7 +118,7 @@ class SharedStore(Opaque):
     def after_fork(self) -> None:
         """In the child: nothing of the parent's goes on."""
         self._limiter = Limiter(_PLACES, 1000)
-        self._nonce = os.urandom(16)
+        self._nonce, self._renewing = os.urandom(16), os.urandom(16)
         for sealing in self._sealings:
             sealing.after_fork()
         self._pools.after_fork()
@@ -126,6 +133,10 @@ class SharedStore(Opaque):
         """Close the blocking connections and the running event loop's."""
         self.breaker.close()
         await self._pools.aclose()
+
+    def patience(self) -> float:
+        """Seconds after which `get` has ended, but for a server that has no time for it."""
+        return _QUEUE + 3 * SECONDS
 
     async def get(self, io: IO, entry: Entry) -> Kept | None:
         """What is kept; with several secrets, under any of them.
@@ -143,7 +154,7 @@ class SharedStore(Opaque):
 
     async def fetch(
         self, io: IO, entry: Entry, ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
-        will_do: Callable[[ConnectionRecord], bool], *, end: float, fresh: bool = False,
+        will_do: Callable[[ConnectionRecord], bool], *, end: float, fresh: bool = False, renewing: bool = False,
     ) -> Kept | ConnectionRecord | Base44Error:  # fmt: skip
         """A connection: what is kept, or what somebody else is asking the platform for, or else what `ask` gives.
 
@@ -154,18 +165,20 @@ class SharedStore(Opaque):
             will_do: whether a record that is kept is good enough.
             end: when the whole must have ended (monotonic clock).
             fresh: whether none that is kept is.
+            renewing: whether a provider refused what was kept: nothing that was asked for before takes its lock.
 
         Raises:
             StoreDownError: nobody was asked.
         """
-        sealing, nonce = self._sealings[0], os.urandom(16) if fresh else self._nonce
+        sealing = self._sealings[0]
+        nonce = os.urandom(16) if fresh else self._renewing if renewing else self._nonce
         spot = sealing.spot(entry)
         begun = self._clock.monotonic()
         patience = min(_LOCK, (end - begun) / 2)
         while True:
             arguments = (nonce, os.urandom(16), _milliseconds(_LOCK), _milliseconds(_GENERATION), int(fresh))
             taken, value, generation, failed = await self._eval(
-                io, _TAKE, (spot.value, spot.generation, spot.lock, spot.failed), *arguments
+                io, _TAKE, (spot.value, spot.generation, spot.lock, spot.failed, spot.connecting), *arguments
             )
             kept = None if fresh else self._opened(sealing, spot, value, generation)
             if kept is not None and will_do(kept.record):
@@ -183,23 +196,27 @@ class SharedStore(Opaque):
         self, io: IO, sealing: Sealing, spot: Spot, ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
         nonce: bytes, generation: object,
     ) -> ConnectionRecord | Base44Error:  # fmt: skip
+        async def leave() -> None:
+            with contextlib.suppress(StoreDownError):  # it lets go of the lock by itself
+                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
+
         try:
             outcome = await ask()
         except ConfigurationError:  # this server's own mistake: the others are not to wait for it
-            with contextlib.suppress(StoreDownError):
-                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
+            await leave()
+            raise
+        except BaseException:  # whoever asked has hung up
+            io.begin(leave)
             raise
         age = self._clock.monotonic() - outcome.asked if isinstance(outcome, ConnectionRecord) else 0.0
-        try:
-            if isinstance(outcome, ConnectionRecord) and isinstance(generation, bytes) and age < self._ttl:
-                sealed = sealing.seal(spot, outcome, generation=generation, issued=self._clock.time() - age)
-                keys = (spot.value, spot.generation, spot.lock, spot.connecting)
-                times = (_milliseconds(self._ttl - age), _milliseconds(_GENERATION))
+        if isinstance(outcome, ConnectionRecord) and isinstance(generation, bytes) and age < self._ttl:
+            sealed = sealing.seal(spot, outcome, generation=generation, issued=self._clock.time() - age)
+            keys = (spot.value, spot.generation, spot.lock, spot.connecting)
+            times = (_milliseconds(self._ttl - age), _milliseconds(_GENERATION))
+            with contextlib.suppress(StoreDownError):
                 await self._eval(io, _PUT, keys, nonce, generation, sealed, *times)
-            else:  # who waits has nothing to wait for
-                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
-        except StoreDownError:
-            pass  # it lets go of the lock by itself
+        else:  # who waits has nothing to wait for
+            await leave()
         return outcome
 
     async def reject(self, io: IO, entry: Entry, fingerprint: bytes) -> None:

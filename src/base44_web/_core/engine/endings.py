@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import AuthenticationError, Base44Error
-from ..connections.fetch import Wanted, end
+from ..connections.fetch import Wanted, end, tell_of_untold
+from ..connections.memory import Entry
 from ..incoming.caller import Caller
 from ..platform import wire
 from ..platform.io import IO
@@ -37,22 +38,37 @@ async def _ending(
 ) -> T:
     connections = context.engine.connections
     user, memory = context.known_user(), connections.memory
-    if user is None and connections.store is not None and context.engine.settings.verification != "none":
+    is_told = connections.store is not None and context.engine.settings.verification != "none"
+    if user is None and is_told:
         with contextlib.suppress(Base44Error):  # the platform's answer to the call itself says more
             user = await identify(io, context)
     context.drop(connector_id)
     if user is None:  # everybody's connections of it end, and so only for whom the platform knows
         outcome = await call(io, context, make, connector_id)
         memory.end(connector_id, None, connecting=connecting)
+        if is_told:
+            try:
+                user = await identify(io, context)
+            except Base44Error:
+                tell_of_untold(connections)
+            else:
+                await end(io, connections, _entry(context, connector_id, user), connecting=connecting)
         return outcome
-    entry = connections.entry_of(context.caller, Wanted("app_user", connector_id), user.id)
-    memory.end(connector_id, user.id, connecting=connecting)
-    await end(io, connections, entry, connecting=connecting)
+    entry = _entry(context, connector_id, user)
+    memory.end(connector_id, user.id)
+    await end(io, connections, entry)
+    is_away = False  # at the provider's pages
     try:
-        return await call(io, context, make, connector_id)
+        outcome = await call(io, context, make, connector_id)
+        is_away = connecting
+        return outcome
     finally:  # what was asked for meanwhile may be the old one
-        memory.end(connector_id, user.id, connecting=connecting)
-        await end(io, connections, entry, connecting=connecting)
+        memory.end(connector_id, user.id, connecting=is_away)
+        await end(io, connections, entry, connecting=is_away)
+
+
+def _entry(context: Context, connector_id: str, user: AppUser) -> Entry:
+    return context.engine.connections.entry_of(context.caller, Wanted("app_user", connector_id), user.id)
 
 
 def forget(io: IO, context: Context, user: AppUser | str | None) -> Steps[None]:

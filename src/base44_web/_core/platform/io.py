@@ -7,6 +7,7 @@ With `BLOCKING` such a coroutine never suspends, and `run` takes it to its end w
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import threading
@@ -60,6 +61,10 @@ class IO(Protocol):
 
         As it ends, or where it cannot begin, `ended` is called.
         """
+        ...
+
+    def begin(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Have a call made, if that can be; nobody waits for it."""
         ...
 
 
@@ -133,6 +138,13 @@ class _Awaiting:
         task.add_done_callback(lambda _: ended())
         return await asyncio.shield(task)
 
+    def begin(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            loop = asyncio.get_running_loop()
+            task = loop.create_task(call())
+            _detached.add(task)
+            task.add_done_callback(_detached.discard)
+
 
 async def _opening(pools: Pools[Any, Any], call: Callable[[Any], Any]) -> Any:
     return await call(await pools.open_for_running_loop())
@@ -167,6 +179,9 @@ class _Blocking:
             return await call()
         finally:
             ended()
+
+    def begin(self, call: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        run(call())
 
 
 def _in_event_loop() -> bool:

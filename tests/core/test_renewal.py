@@ -195,6 +195,29 @@ def test_fifty_callers_with_one_dead_token(
     assert asked(emulator)["token"] == 1
 
 
+@pytest.mark.parametrize("ttl", [0, 30])
+@pytest.mark.parametrize("how", ["disconnect", "forget"])
+def test_what_was_renewed_before_it_ended_is_given_to_nobody(
+    settings: Settings, emulator: Emulator, ada: AppUser, ttl: int, how: str
+) -> None:
+    emulator.connect(ada, CALENDAR_ID)
+    base44 = client_of(Engine(changed(settings, connection_ttl=ttl), emulator.transport), emulator, ada)
+    dead = base44.as_service_role.connectors.get_current_app_user_connection("calendar")
+    emulator.connect(ada, CALENDAR_ID)
+    renewed = base44.renew(dead)
+    assert base44.renew(dead).access_token == renewed.access_token
+    if how == "disconnect":
+        base44.connectors.disconnect_app_user("calendar")
+        with pytest.raises(NotConnectedError):
+            base44.renew(dead)
+    else:
+        base44.forget()
+    emulator.connect(ada, CALENDAR_ID)
+    newest = base44.renew(dead).access_token
+    assert newest not in (dead.access_token, renewed.access_token)
+    assert base44.renew(renewed).access_token == newest
+
+
 def test_a_provider_that_always_says_no(base44: Base44, emulator: Emulator, ada: AppUser, clock: Clock) -> None:
     """It does not double the platform's load: the newest token is taken for good, for longer each time."""
     clock.stop()

@@ -15,20 +15,21 @@ from typing import Any
 import pytest
 
 from base44_web import (
+    AlreadyConnectedError,
     AppUser,
     AsyncBase44,
     Base44,
     Base44Error,
     ConfigurationError,
     NotConnectedError,
+    Secret,
     Settings,
 )
 from base44_web._core.connections import redis_clients
 from base44_web._core.connections import store as store_module
 from base44_web._core.connections.fetch import Wanted
 from base44_web._core.engine.engine import Engine
-from base44_web._core.platform import io as io_module
-from base44_web.testing import CALENDAR_ID, Emulator
+from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.certificates import certificate
 from tests.conftest import Clock
 from tests.core.test_connections import Asking, client_of
@@ -367,25 +368,226 @@ def test_nobody_queues_for_what_is_not_connected(
     assert asked(emulator) == 4
 
 
+def spot_of(client: Base44, user: AppUser) -> Any:
+    entry = client._context.engine.connections.entry_of(
+        client._context.caller, Wanted("app_user", CALENDAR_ID), user.id
+    )
+    return store_of(client)._sealings[0].spot(entry)
+
+
 def test_a_leader_that_is_killed(
-    server: Any, emulator: Emulator, connected: AppUser, clock: Clock, monkeypatch: pytest.MonkeyPatch
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next one asks as the lock ends."""
     monkeypatch.setattr(store_module, "_LOCK", 0.5)
-    dead, alive = server(connected), server(connected)
+    alive = server(connected)
+    with client_to(redis_server) as redis:
+        redis.set(spot_of(alive, connected).lock, b"of a process that is gone", px=500)
+        assert alive.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+    assert evaluated(redis_server) > 3  # it waited
+    assert asked(emulator) == 1
 
-    class Killed(BaseException):
+
+def test_a_leader_that_hangs_up(server: Any, emulator: Emulator, connected: AppUser, asking: Asking) -> None:
+    """Its lock goes with it: another server asks at once."""
+
+    class HangsUp(BaseException):
         pass
 
-    async def killed() -> Any:
-        raise Killed
+    def answer(request: Any, timeout: float) -> Any:
+        if "/token" in request.url:
+            raise HangsUp
+        return emulator.transport.open().send(request, timeout=timeout, connect_timeout=timeout)
 
-    connections = dead._context.engine.connections
-    entry = connections.entry_of(dead._context.caller, Wanted("app_user", CALENDAR_ID), connected.id)
-    with pytest.raises(Killed):
-        io_module.run(connections.store.fetch(io_module.BLOCKING, entry, killed, bool, end=clock.monotonic() + 60))
-    assert alive.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
-    assert asked(emulator) == 1
+    gone = server(connected, Scripted(answer))
+    with pytest.raises(HangsUp):
+        gone.as_service_role.connectors.get_current_app_user_connection("calendar")
+    assert eventually(lambda: not [key for key in keys(gone) if key.endswith(b":lock")])
+    assert asking.get(server(connected), CALENDAR)
+
+
+def test_a_cancelled_leader_leaves_no_lock(server: Any, emulator: Emulator, connected: AppUser) -> None:
+    async def main() -> None:
+        held = Held(emulator, lambda request: "/token" in request.url)
+        client = server(connected, held, known=False, timeout=600)
+        await client.aio.user()
+        for fresh in (False, True):
+            get = client.aio.as_service_role.connectors.get_current_app_user_connection
+            asks = asyncio.create_task(get("calendar", fresh=fresh))
+            await held.arrived(1)
+            asks.cancel()
+            await asyncio.gather(asks, return_exceptions=True)
+            while [key for key in keys(client) if key.endswith(b":lock")]:
+                await asyncio.sleep(0.01)
+
+    asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def keys(client: Base44) -> list[bytes]:
+    from redis import Redis
+
+    store = client._context.engine.settings.connection_store
+    assert isinstance(store, Secret)
+    with contextlib.closing(Redis.from_url(store.reveal())) as redis:
+        return list(redis.scan_iter())
+
+
+def test_a_platform_that_is_slower_than_the_lock(
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer
+) -> None:
+    """What it says is kept all the same, where nobody has anything newer."""
+
+    def slow(request: Any, timeout: float) -> Any:
+        if "/token" in request.url:
+            with client_to(redis_server) as redis:
+                redis.delete(spot_of(client, connected).lock)
+        return emulator.transport.open().send(request, timeout=timeout, connect_timeout=timeout)
+
+    client = server(connected, Scripted(slow))
+    token = client.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+    other = server(connected).as_service_role.connectors
+    assert other.get_current_app_user_connection("calendar").access_token == token
+    assert asked(emulator) == 0
+
+
+@pytest.mark.parametrize("while_it", ["is at the provider's", "has gone there in vain"])
+def test_nobody_queues_while_a_user_connects(
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer, while_it: str
+) -> None:
+    """Nothing will be kept of it: all ask at the same time. Where the platform sent nobody away, it is kept as ever."""
+    clients = [server(connected) for _ in range(3)]
+    if while_it == "is at the provider's":
+        emulator.disconnect(connected, CALENDAR_ID)
+        clients[0].connectors.connect_app_user("calendar")
+        emulator.connect(connected, CALENDAR_ID)
+    else:
+        with pytest.raises(AlreadyConnectedError):
+            clients[0].connectors.connect_app_user("calendar")
+    emulator.requests.clear()
+    with client_to(redis_server) as redis:
+        if while_it == "is at the provider's":
+            redis.set(spot_of(clients[0], connected).lock, b"of another server", px=600_000)
+        for client in clients:
+            assert client.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+        assert asked(emulator) == (3 if while_it == "is at the provider's" else 1)
+        assert bool(redis.exists(spot_of(clients[0], connected).value)) == (while_it != "is at the provider's")
+
+
+@pytest.mark.as_quick_as_it_is
+def test_who_ended_it_while_the_store_was_down_does_not_use_it_again(
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer
+) -> None:
+    client = server(connected)
+    get = client.as_service_role.connectors.get_current_app_user_connection
+    old = get("calendar").access_token
+    redis_server.freeze()
+    client.connectors.disconnect_app_user("calendar")
+    redis_server.thaw()
+    assert eventually(lambda: not store_of(client).breaker.is_open)
+    with pytest.raises(NotConnectedError):
+        get("calendar")
+    emulator.connect(connected, CALENDAR_ID)
+    assert get("calendar").access_token != old
+
+
+def test_a_disconnect_by_who_was_not_verified_in_time(
+    server: Any, emulator: Emulator, connected: AppUser, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The platform has done it: the store is told as soon as it is known of whom, or the operator is told."""
+    for failures, told in ((1, True), (None, False)):
+        other, client = server(connected), server(connected, known=False, max_retries=0)
+        get = other.as_service_role.connectors.get_current_app_user_connection
+        emulator.connect(connected, CALENDAR_ID)
+        get("calendar", fresh=True)
+        emulator.fault(Fault(status=503), path="*/User/me", times=failures)
+        client.connectors.disconnect_app_user("calendar")
+        emulator.clear_faults()
+        assert ("cannot be told" in caplog.text) == (not told)
+        if told:
+            with pytest.raises(NotConnectedError):
+                get("calendar")
+
+
+def test_a_full_store_still_learns_of_an_end(
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer
+) -> None:
+    here, there = server(connected), server(connected)
+    get = there.as_service_role.connectors.get_current_app_user_connection
+    get("calendar")
+    with client_to(redis_server) as redis:
+        redis.config_set("maxmemory", "1")
+        here.connectors.disconnect_app_user("calendar")
+        with pytest.raises(NotConnectedError):
+            get("calendar")
+        redis.config_set("maxmemory", "0")
+
+
+@pytest.mark.as_quick_as_it_is
+def test_a_server_that_was_closed_while_it_was_down_uses_it_again(
+    server: Any, connected: AppUser, asking: Asking, redis_server: RedisServer
+) -> None:
+    client = server(connected)
+    redis_server.stop()
+    assert asking.get(client, CALENDAR)
+    assert store_of(client).breaker.is_open
+    client._context.engine.close()
+    redis_server.start()
+    asking.calls()
+    assert eventually(lambda: asking.get(client, CALENDAR) and asking.calls() == 0)
+
+
+def test_who_waited_for_another_server_has_no_more_time_than_others(
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer, clock: Clock
+) -> None:
+    left: list[float] = []
+
+    def answer(request: Any, timeout: float) -> Any:
+        left.append(timeout)
+        return emulator.transport.open().send(request, timeout=PATIENCE, connect_timeout=PATIENCE)
+
+    client = server(connected, Scripted(answer), timeout=4)
+    with client_to(redis_server) as redis:
+        redis.set(spot_of(client, connected).lock, b"of another server", px=600_000)
+        assert client.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+    assert left[-1] < 2.5
+
+
+@pytest.mark.parametrize("has_store", [True, False])
+def test_an_older_answer_does_not_overtake_a_renewal(
+    server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer, has_store: bool
+) -> None:
+    """What was asked for before is kept in its place in no process and no store, nor does it let the lock go."""
+    has_old, may_land, armed = threading.Event(), threading.Event(), threading.Event()
+
+    def answer(request: Any, timeout: float) -> Any:
+        given = emulator.transport.open().send(request, timeout=timeout, connect_timeout=timeout)
+        if "/token" in request.url and armed.is_set() and not has_old.is_set():
+            has_old.set()
+            assert may_land.wait(PATIENCE)
+        return given
+
+    more: dict[str, Any] = {} if has_store else {"connection_store": None}
+    client = server(connected, Scripted(answer), **more)
+    get = client.as_service_role.connectors.get_current_app_user_connection
+    held = get("calendar", fresh=True)
+    client.forget()
+    client.user()
+    armed.set()
+    with ThreadPoolExecutor(2) as pool:
+        older = pool.submit(get, "calendar")
+        assert has_old.wait(PATIENCE)
+        emulator.connect(connected, CALENDAR_ID)
+        before = evaluated(redis_server)
+        renewing = pool.submit(client.renew, held)
+        if has_store:
+            assert eventually(lambda: evaluated(redis_server) > before + 3)  # it waits for the other's lock
+        else:
+            renewing.result(PATIENCE)
+        may_land.set()
+        assert older.result(PATIENCE).access_token == held.access_token
+        renewed = renewing.result(PATIENCE)
+    assert renewed.access_token != held.access_token
+    assert get("calendar").access_token == renewed.access_token
 
 
 def test_a_leader_that_came_too_late_overwrites_nothing(

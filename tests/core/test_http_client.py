@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import socket
+import ssl
 import subprocess
 import sys
+import threading
+import traceback
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from base44_web import AsyncBase44, Base44, Base44Error, ConfigurationError, HttpxTransports, Settings
+from base44_web import (
+    AsyncBase44,
+    Base44,
+    Base44Error,
+    ConfigurationError,
+    HttpxTransports,
+    RequestTimeoutError,
+    Settings,
+)
 from base44_web._core.engine.engine import Engine
 from base44_web._core.secret import Secret
 from base44_web._core.transport.httpx_clients import transport_factory
 from base44_web._core.transport.message import PlatformRequest
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.canaries import CANARY, FAULTS, canary_settings, clean, frames_are_clean
+from tests.certificates import certificate
 from tests.checks import calls
 from tests.drivers import changed
-from tests.serving import PATIENCE
+from tests.serving import PATIENCE, eventually
 
 LIBRARIES = ["httpx2", "httpx", "aiohttp"]
 BODY = b'{"id": "ada"}'
@@ -47,12 +62,24 @@ ANSWERS: dict[str, tuple[bytes, tuple[int, dict[str, str], bytes] | str]] = {
     "a header twice": (OK + b"X-A: 1\r\nx-a: 2\r\n" + SIZED, (200, {"x-a": "1, 2"}, BODY)),
     "no ASCII in a header": (OK + b"X-A: \xe9\r\n" + SIZED, (200, {"x-a": "é"}, BODY)),
     "a long header": (OK + b"X-A: " + b"a" * 30_000 + b"\r\n" + SIZED, (200, {"x-a": "a" * 30_000}, BODY)),
+    "a longer header": (OK + b"X-A: " + b"a" * 80_000 + b"\r\n" + SIZED, (200, {"x-a": "a" * 80_000}, BODY)),
+    "many headers": (
+        OK + b"".join(b"X-%d: a\r\n" % number for number in range(500)) + SIZED,
+        (200, {f"x-{number}": "a" for number in range(500)}, BODY),
+    ),
     "a MiB": (OK + b"Content-Length: 1048576\r\n\r\n" + b" " * 1048576, (200, {}, b" " * 1048576)),
     "more than a MiB": (OK + b"Content-Length: 1048577\r\n\r\n" + b" " * 1048577, REFUSED),
     "more than a MiB in chunks": (
         OK + b"Transfer-Encoding: chunked\r\n\r\n" + (b"10000\r\n" + b" " * 65536 + b"\r\n") * 20 + b"0\r\n\r\n", REFUSED,
     ),
     "compressed": (OK + b"Content-Encoding: gzip\r\n" + SIZED, REFUSED),
+    "compressed, it says then": (OK + b"Content-Encoding: identity\r\nContent-Encoding: gzip\r\n" + SIZED, REFUSED),
+    "not compressed, it says": (
+        OK + b"Content-Encoding: identity\r\n" + SIZED, (200, {"content-encoding": "identity"}, BODY)
+    ),
+    "compressed on the way": (OK + CHUNKS.replace(b": chunked", b": gzip, chunked") + b"\r\n", LOST),
+    "a switch that nobody asked for": (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n", LOST),
+    "a status that is none": (b"HTTP/1.1 099 Odd\r\n" + SIZED, LOST),
     "a head without end": (OK + b"X-A: " + b"a" * 300_000 + b"\r\n" + SIZED, LOST),
     "cut short": (OK + SIZED[:-1], LOST),
     "chunks cut short": (OK + CHUNKS[:-3], LOST),
@@ -237,6 +264,61 @@ def test_no_log_of_aiohttp_has_a_credential(
         clean(record.getMessage())
 
 
+@pytest.mark.parametrize("body", [b"", b" " * 900_000], ids=["as it waits", "as it sends"])
+def test_who_gives_up_shows_nothing_and_leaves_nothing(library: Any, body: bytes, tmp_path: Path) -> None:
+    """The other side takes the call over TLS, answers nothing, reads no more and does not close."""
+    pem, key = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem, key)
+    ends: list[socket.socket] = []
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+
+    def accept() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                ends.append(tls.wrap_socket(listener.accept()[0], server_side=True, suppress_ragged_eofs=False))
+
+    def is_gone(end: socket.socket) -> bool:
+        raw = socket.socket(fileno=os.dup(end.fileno()))
+        raw.setblocking(False)
+        try:
+            with contextlib.suppress(BlockingIOError):
+                while raw.recv(65536):
+                    pass
+                return True
+        except ConnectionResetError:
+            return True
+        finally:
+            raw.close()
+        return False
+
+    threading.Thread(target=accept, daemon=True).start()
+    url = f"https://localhost:{listener.getsockname()[1]}/"
+    headers = (("Authorization", Secret(f"Bearer {CANARY}")),)
+    request = PlatformRequest("POST" if body else "GET", url, headers, body)
+
+    async def main() -> None:
+        transport = transport_factory(None, http_client=library, ca_file=str(pem)).open_async()
+        with pytest.raises(RequestTimeoutError):
+            await transport.send(request, timeout=0.5, connect_timeout=PATIENCE)
+        with pytest.raises(TimeoutError) as caught:
+            await asyncio.wait_for(transport.send(request, timeout=PATIENCE, connect_timeout=PATIENCE), 0.5)
+        error: BaseException | None = caught.value
+        while error is not None:
+            for frame, _ in traceback.walk_tb(error.__traceback__):
+                if "tests" not in frame.f_code.co_filename:
+                    clean({name: repr(value) for name, value in frame.f_locals.items()})
+            error = error.__cause__ or error.__context__
+        await asyncio.wait_for(transport.aclose(), PATIENCE / 2)
+
+    asyncio.run(main())
+    assert len(ends) == 2
+    assert eventually(lambda: all(is_gone(end) for end in ends))
+    for each in (listener, *ends):
+        each.close()
+
+
 CUT_SHORT = """
 import asyncio
 from base44_web import AsyncBase44, Base44Error
@@ -303,7 +385,21 @@ print("ok")
 """
 
 
-@pytest.mark.parametrize("script", ["CUT_SHORT", "FORKED"])
+ENDED_BADLY = """
+import asyncio, gc
+from base44_web import AsyncBase44
+
+base44 = AsyncBase44()
+loop = asyncio.new_event_loop()
+loop.run_until_complete(base44.as_service_role.connectors.get_connection("slack"))
+loop.close()
+del base44
+gc.collect()
+print("ok")
+"""
+
+
+@pytest.mark.parametrize("script", ["CUT_SHORT", "FORKED", "ENDED_BADLY"])
 def test_nothing_is_left_open(script: str, settings: Settings, emulator: Emulator, platform: str) -> None:
     """Python's development mode, and aiohttp at its end, say what was not closed."""
     pytest.importorskip("aiohttp")
@@ -315,8 +411,9 @@ def test_nothing_is_left_open(script: str, settings: Settings, emulator: Emulato
                    "BASE44_SERVICE_TOKEN": emulator.service_token, "BASE44_HTTP_CLIENT": "aiohttp",
                    "BASE44_CONNECTION_TTL": "0", "BASE44_TIMEOUT": str(PATIENCE)}  # fmt: skip
     code = globals()[script].replace("PATIENCE", str(PATIENCE))
+    mode = [] if script == "ENDED_BADLY" else ["-X", "dev"]  # a transport of asyncio's would tell of that loop, too
     done = subprocess.run(
-        [sys.executable, "-X", "dev", "-c", code], env=environment, capture_output=True, text=True, timeout=2 * PATIENCE
+        [sys.executable, *mode, "-c", code], env=environment, capture_output=True, text=True, timeout=2 * PATIENCE
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "ok\n", "")
 

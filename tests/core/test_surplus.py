@@ -11,8 +11,10 @@ import contextlib
 import functools
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,6 +23,7 @@ from base44_web import AsyncBase44, Base44, HttpxTransports, Settings
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.incoming.request import Incoming
+from tests.certificates import certificate
 from tests.checks import bearer
 from tests.serving import PATIENCE
 
@@ -73,22 +76,29 @@ CLEAN: dict[str, Callable[[str], bytes]] = {
 }
 
 
+CORK = getattr(socket, "TCP_CORK", getattr(socket, "TCP_NOPUSH", 0))
+
+
 class Upstream:
     """A server that answers what a function says, on raw sockets.
 
     Attributes:
         first: what the first request of each connection is answered; the others are answered well.
+        then: what follows that in the same segment, over TLS as a record of its own; `None`: TLS ends, TCP does not.
         all: whether all are answered so.
         connections: how many there were.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.first: Callable[[str], bytes] = answered
+        self.then: bytes | None = b""
         self.all = False
+        self._tls = tls
         self.connections = 0
         self._open: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        origin = "http://127.0.0.1" if tls is None else "https://localhost"
+        self.url = f"{origin}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def _accept(self) -> None:
@@ -104,6 +114,9 @@ class Upstream:
     def _serve(self, connection: socket.socket) -> None:
         buffer, first = b"", True
         try:
+            if self._tls is not None:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+                self._open.append(connection)
             while True:
                 while b"\r\n\r\n" not in buffer:
                     octets = connection.recv(65536)
@@ -113,8 +126,19 @@ class Upstream:
                 head, _, buffer = buffer.partition(b"\r\n\r\n")
                 line = next(line for line in head.split(b"\r\n") if line.lower().startswith(b"authorization"))
                 who = line.rpartition(b".")[2].decode()
-                connection.sendall(self.first(who) if first or self.all else answered(who))
+                if not (first or self.all):
+                    connection.sendall(answered(who))
+                    continue
                 first = False
+                connection.setsockopt(socket.IPPROTO_TCP, CORK, 1)
+                connection.sendall(self.first(who))
+                if self.then is None:
+                    assert isinstance(connection, ssl.SSLSocket)
+                    connection.setsockopt(socket.IPPROTO_TCP, CORK, 0)
+                    connection.unwrap()  # it waits for the client's end
+                    return
+                connection.sendall(self.then)
+                connection.setsockopt(socket.IPPROTO_TCP, CORK, 0)
         except OSError:
             pass
         finally:
@@ -161,8 +185,9 @@ def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def asked(
-    way: str, upstream: Upstream, callers: list[str], between: Callable[[], None] = lambda: None, *, turns: int = 0
-) -> list[str]:
+    way: str, upstream: Upstream, callers: list[str], between: Callable[[], None] = lambda: None, *, turns: int = 0,
+    ca_file: str | None = None,
+) -> list[str]:  # fmt: skip
     """Whom each caller, one after the other, is taken for; or the name of the error.
 
     After each, `between` is called, and an event loop has so many turns to read what that has sent.
@@ -171,10 +196,13 @@ def asked(
     transport: Any = None
     if library in ("httpx2", "httpx"):
         module = pytest.importorskip(library)
-        transport = HttpxTransports(client=module.Client, async_client=module.AsyncClient)
+        trust = ssl.create_default_context(cafile=ca_file)
+        transport = HttpxTransports(
+            client=lambda: module.Client(verify=trust), async_client=lambda: module.AsyncClient(verify=trust)
+        )
     settings = Settings(
         app_id="app", server_url=upstream.url, identity_ttl=0, connection_ttl=0, max_retries=0, timeout=PATIENCE,
-        http_client="aiohttp" if library.startswith("aiohttp") else "httpx2",
+        http_client="aiohttp" if library.startswith("aiohttp") else "httpx2", ca_file=ca_file,
     )  # fmt: skip
     engine = Engine(settings, transport)
 
@@ -252,3 +280,40 @@ def test_a_connection_whose_answers_were_clean_is_used_again(way: str, upstream:
         before = upstream.connections
         asked(way, upstream, ["ada", "grace", "bob"])
         assert upstream.connections == before + 1, name
+
+
+@pytest.mark.parametrize("way", [way for way in WAYS if way.endswith("awaiting") and not way.startswith("aiohttp")])
+def test_what_was_read_in_part_is_nobodys(way: str, upstream: Upstream, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer that fills a read of httpcore's: what came with it lies before the HTTP library."""
+    core = "httpcore" if way.startswith("httpx-") else "httpcore2"
+    connections = pytest.importorskip(f"{core}._async.http11").AsyncHTTP11Connection
+    assert connections.READ_NUM_BYTES == 64 * 1024
+    monkeypatch.setattr(connections, "READ_NUM_BYTES", len(answered("ada")))
+    upstream.first = lambda who: answered(who) + EVIL
+    before = upstream.connections
+    assert asked(way, upstream, ["ada", "bob", "eve"]) == ["ada", "bob", "eve"]
+    assert upstream.connections == before + 3
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_over_tls_too(way: str, tmp_path: Path) -> None:
+    """What comes as a record of its own lies before the HTTP library, and not in the socket any more."""
+    pem, key = certificate(tmp_path)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pem, key)
+    upstream = Upstream(tls)
+    callers = ["ada", "grace", "bob"]
+    followed: list[tuple[Callable[[str], bytes], bytes | None]] = [
+        (answered, EVIL), (chunked, EVIL), (lambda who: b"HTTP/1.1 204 No Content\r\n\r\n", EVIL), (answered, None),
+    ]  # fmt: skip
+    try:
+        for upstream.first, upstream.then in followed:
+            before = upstream.connections
+            for who, found in zip(callers, asked(way, upstream, callers, ca_file=str(pem)), strict=True):
+                assert found == who or found.endswith("Error"), (upstream.then, who, found)
+            assert upstream.connections >= before + 2
+        upstream.first, upstream.then, before = answered, b"", upstream.connections
+        assert asked(way, upstream, callers, ca_file=str(pem)) == callers
+        assert upstream.connections == before + 1
+    finally:
+        upstream.close()

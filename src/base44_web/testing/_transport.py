@@ -72,7 +72,7 @@ def _receive(answer: Answer, timeout: float) -> PlatformResponse:
     if answer.fault.drop is not None or answer.fault.raw is not None:
         raise RequestFailedError("The emulator dropped the connection.", code="connection_lost")
     headers = dict(answer.headers)
-    refused = compressed(headers) or too_large(len(answer.body))
+    refused = compressed(headers.get("content-encoding")) or too_large(len(answer.body))
     if refused is not None:
         raise refused
     return PlatformResponse(answer.status, headers, answer.body)

@@ -51,7 +51,7 @@ class HttpxTransport:
                     follow_redirects=False,
                 )
                 try:
-                    refused = compressed(answer.headers)
+                    refused = compressed(answer.headers.get("content-encoding"))
                     if refused is not None:
                         return refused
                     # Not aiter_raw: it gives the connection back as it ends, before what is left over can be seen.

@@ -19,6 +19,7 @@ from .message import PlatformRequest, PlatformResponse
 from .proxies import Proxies, login_apart
 
 if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
     from aiohttp.connector import Connection
     from aiohttp.http_parser import HttpParser
     from aiohttp.tracing import Trace
@@ -39,7 +40,9 @@ class AiohttpTransport:
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
-            max_field_size=32 * 1024,  # aiohttp stops at 8 KiB, where httpx2 goes on
+            # As much as httpx2 takes: all fields in 100 KiB, however many.
+            max_field_size=100 * 1024,
+            max_headers=10_000,
             response_class=_Answer,
         )
         # It would send again what was lost on a kept connection, a DELETE too; `platform/retries.py` decides that.
@@ -72,7 +75,8 @@ class AiohttpTransport:
                 **self._way_to(request.url),
             )
             try:
-                refused = compressed(answer.headers)
+                _check_framing(answer)
+                refused = compressed(", ".join(answer.headers.getall("Content-Encoding", ())))
                 if refused is not None:
                     return refused
                 while not answer.content.at_eof():
@@ -86,6 +90,9 @@ class AiohttpTransport:
             return PlatformResponse(answer.status, header_mapping(answer.raw_headers), body.octets())
         except Exception as error:  # noqa: BLE001 - aiohttp's errors hold the headers of the request
             return failure(error, request, timeout)
+        except BaseException as error:  # of who is cancelled aiohttp's frames hold the headers, too
+            error.__traceback__ = None
+            raise
 
     def _way_to(self, url: str) -> dict[str, Any]:
         proxy = self._proxies.of(url)
@@ -104,12 +111,39 @@ class _Answer(aiohttp.ClientResponse):
         return f"<{type(self).__name__} {self.status}>"
 
 
+def _check_framing(answer: aiohttp.ClientResponse) -> None:
+    # aiohttp takes both for answers, and reads on undecoded.
+    codings = answer.headers.getall("Transfer-Encoding", ())
+    if answer.status < 200 or [coding.strip().lower() for coding in codings] not in ([], ["chunked"]):
+        raise aiohttp.ClientPayloadError
+
+
 class _Connector(aiohttp.TCPConnector):
-    """A pool that drops a kept connection on which more has come than its answers.
+    """A pool that drops a kept connection on which more has come than its answers, and what it drops at once.
 
     aiohttp's own would hand it out, and what came is then taken for the next caller's answer
-    (3.14.5, https://github.com/aio-libs/aiohttp/issues/13656).
+    (3.14.5, https://github.com/aio-libs/aiohttp/issues/13656). And it closes in good order, which takes as long as the
+    other side likes: what is left to send is sent first, and TLS waits for the other's end.
     """
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing is open; that of an event loop that has ended without closing it."""
+        return self._closed or self._loop.is_closed()
+
+    def __del__(self, *_: Any) -> None:
+        self._closed = self.closed
+        super().__del__()
+
+    def _release(self, key: Any, protocol: ResponseHandler, *, should_close: bool = False) -> None:
+        if should_close or protocol.should_close:
+            protocol.abort()
+        super()._release(key, protocol, should_close=should_close)
+
+    def _close(self, *, abort_ssl: bool = False) -> list[Any]:
+        for protocol in list(self._acquired):
+            protocol.abort()
+        return super()._close(abort_ssl=abort_ssl)
 
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout

@@ -67,15 +67,27 @@ def hide_headers_in_logs() -> None:
 def drop_if_surplus(stream: object) -> None:
     """Have a connection closed after its answer if octets are left over, which would be the next caller's answer.
 
-    Neither httpcore nor httpx looks (httpcore2 2.16, httpcore 1.0). The way to h11's buffer is through private
-    attributes; `tests/core/test_surplus.py` pins it for each library.
+    Neither httpcore nor httpx looks (httpcore2 2.16, httpcore 1.0). The way to h11's buffer, and to what lies before
+    it, is through private attributes; `tests/core/test_surplus.py` pins it for each library.
     """
     found: Any = stream
     for name in ("_stream", "_httpcore_stream", "_stream", "_connection"):
         found = getattr(found, name, found)
     h11 = getattr(found, "_h11_state", None)
-    if h11 is not None and h11.trailing_data[0]:
+    # The second part of `trailing_data` says that no more can come: TLS has ended, and TCP maybe not.
+    if h11 is not None and (any(h11.trailing_data) or _holds_octets(getattr(found, "_network_stream", None))):
         h11.send_failed()  # a connection in this state is not used again
+
+
+def _holds_octets(stream: Any) -> bool:
+    # Read from the socket and not yet by h11: records of TLS, and what lies in anyio's queue.
+    while stream is not None:
+        records = getattr(stream, "_read_bio", None)
+        queue = getattr(getattr(stream, "_protocol", None), "read_queue", None)
+        if queue or (records is not None and records.pending):
+            return True
+        stream = getattr(stream, "_stream", None) or getattr(stream, "transport_stream", None)
+    return False
 
 
 def opened(make: Callable[[], T]) -> T:
@@ -103,9 +115,9 @@ def timeouts(timeout: float, connect_timeout: float) -> dict[str, Any]:
     return {"timeout": {"connect": connect, "read": timeout, "write": timeout, "pool": timeout}}
 
 
-def compressed(headers: Mapping[str, str]) -> Base44Error | None:
-    """Why an answer that begins with these headers is not read, if so."""
-    encoding = headers.get("content-encoding", "identity").strip().lower()
+def compressed(encoding: str | None) -> Base44Error | None:
+    """Why an answer of this `Content-Encoding` is not read, if so."""
+    encoding = (encoding or "").strip().lower()
     if encoding in ("", "identity"):
         return None
     return InvalidResponseError(

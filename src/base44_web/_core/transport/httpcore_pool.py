@@ -78,7 +78,7 @@ class HttpcoreTransport:
                     extensions=timeouts(timeout, connect_timeout),
                 ) as answer,
             ):
-                refused = compressed(header_mapping(answer.headers))
+                refused = compressed(header_mapping(answer.headers).get("content-encoding"))
                 if refused is not None:
                     return refused
                 for chunk in answer.iter_stream():
@@ -106,7 +106,8 @@ class HttpcoreTransport:
         through = None
         if proxy is not None:
             address, login = login_apart(proxy)
-            through = httpcore2.Proxy(address, auth=login)
+            tls = self._tls() if address.startswith("https:") else None
+            through = httpcore2.Proxy(address, auth=login, ssl_context=tls)
         return httpcore2.ConnectionPool(self._tls(), through, network_backend=backend, **_LIMITS)
 
 

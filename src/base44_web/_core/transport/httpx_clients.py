@@ -121,7 +121,11 @@ class _DefaultAsync:
     def _new(self, proxy: str | None) -> AsyncTransport:
         from ._async import AsyncHttpxTransport
 
-        return AsyncHttpxTransport(self._library.AsyncClient(verify=self._tls, trust_env=False, proxy=proxy))
+        if proxy is not None and proxy.startswith("https:"):
+            through = self._library.Proxy(proxy, ssl_context=self._tls)
+        else:
+            through = proxy
+        return AsyncHttpxTransport(self._library.AsyncClient(verify=self._tls, trust_env=False, proxy=through))
 
     async def send(self, request: PlatformRequest, *, timeout: float, connect_timeout: float) -> PlatformResponse:
         proxy = self._proxies.of(request.url)

@@ -29,6 +29,8 @@ from base44_web._core.connections import redis_clients
 from base44_web._core.connections import store as store_module
 from base44_web._core.connections.fetch import Wanted
 from base44_web._core.engine.engine import Engine
+from base44_web._core.platform.io import BLOCKING, run
+from base44_web._core.values import ConnectionRecord
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.certificates import certificate
 from tests.conftest import Clock
@@ -388,8 +390,11 @@ def test_a_leader_that_is_killed(
     assert asked(emulator) == 1
 
 
-def test_a_leader_that_hangs_up(server: Any, emulator: Emulator, connected: AppUser, asking: Asking) -> None:
+def test_a_leader_that_hangs_up(
+    server: Any, emulator: Emulator, connected: AppUser, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its lock goes with it: another server asks at once."""
+    monkeypatch.setattr(store_module, "_LOCK", 1000)
 
     class HangsUp(BaseException):
         pass
@@ -406,7 +411,11 @@ def test_a_leader_that_hangs_up(server: Any, emulator: Emulator, connected: AppU
     assert asking.get(server(connected), CALENDAR)
 
 
-def test_a_cancelled_leader_leaves_no_lock(server: Any, emulator: Emulator, connected: AppUser) -> None:
+def test_a_cancelled_leader_leaves_no_lock(
+    server: Any, emulator: Emulator, connected: AppUser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_module, "_LOCK", 1000)
+
     async def main() -> None:
         held = Held(emulator, lambda request: "/token" in request.url)
         client = server(connected, held, known=False, timeout=600)
@@ -421,6 +430,28 @@ def test_a_cancelled_leader_leaves_no_lock(server: Any, emulator: Emulator, conn
                 await asyncio.sleep(0.01)
 
     asyncio.run(asyncio.wait_for(main(), PATIENCE))
+
+
+def test_a_server_does_not_wait_for_itself(
+    server: Any, connected: AppUser, redis_server: RedisServer, clock: Clock
+) -> None:
+    """A blocking call on an event loop's thread would hold up the call that it waits for."""
+    client = server(connected)
+    store = store_of(client)
+    entry = client._context.engine.connections.entry_of(
+        client._context.caller, Wanted("app_user", CALENDAR_ID), connected.id
+    )
+    found = ConnectionRecord(Secret("a-token"), None, None)
+    end = clock.monotonic() + 60
+
+    async def asks_again() -> Any:
+        async def ask() -> Any:
+            return found
+
+        return await store.fetch(BLOCKING, entry, ask, bool, end=end)
+
+    assert run(store.fetch(BLOCKING, entry, asks_again, bool, end=end)) is found
+    assert evaluated(redis_server) <= 4
 
 
 def keys(client: Base44) -> list[bytes]:
@@ -467,8 +498,10 @@ def test_nobody_queues_while_a_user_connects(
     with client_to(redis_server) as redis:
         if while_it == "is at the provider's":
             redis.set(spot_of(clients[0], connected).lock, b"of another server", px=600_000)
+        before = evaluated(redis_server)
         for client in clients:
             assert client.as_service_role.connectors.get_current_app_user_connection("calendar").access_token
+        assert evaluated(redis_server) - before <= 3  # nobody looked twice
         assert asked(emulator) == (3 if while_it == "is at the provider's" else 1)
         assert bool(redis.exists(spot_of(clients[0], connected).value)) == (while_it != "is at the provider's")
 
@@ -481,6 +514,7 @@ def test_who_ended_it_while_the_store_was_down_does_not_use_it_again(
     get = client.as_service_role.connectors.get_current_app_user_connection
     old = get("calendar").access_token
     redis_server.freeze()
+    get("calendar")  # so nothing is sent there any more
     client.connectors.disconnect_app_user("calendar")
     redis_server.thaw()
     assert eventually(lambda: not store_of(client).breaker.is_open)

@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, cast, final
 
-from ...errors import Base44Error, ConfigurationError
+from ...errors import Base44Error
 from ..clock import Clock
 from ..config import Settings
 from ..platform.io import IO
@@ -202,10 +202,7 @@ class SharedStore(Opaque):
 
         try:
             outcome = await ask()
-        except ConfigurationError:  # this server's own mistake: the others are not to wait for it
-            await leave()
-            raise
-        except BaseException:  # whoever asked has hung up
+        except BaseException:  # whoever asked has hung up, or is set up wrongly: others are not to wait for it
             io.begin(leave)
             raise
         age = self._clock.monotonic() - outcome.asked if isinstance(outcome, ConnectionRecord) else 0.0

@@ -19,7 +19,7 @@ from report import Report, parser
 
 from base44_web import Base44, PlatformRequest, PlatformResponse, Settings
 from base44_web._core import telemetry
-from base44_web._core.connections.fetch import Wanted
+from base44_web._core.connections.known import Wanted
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit

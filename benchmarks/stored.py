@@ -18,7 +18,7 @@ from common import WITHOUT_REDIS, redis_server
 from report import Report, numbers, parser, progress
 
 from base44_web import Base44, Settings
-from base44_web._core.connections.fetch import Wanted
+from base44_web._core.connections.known import Wanted
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.incoming.caller import configured_caller

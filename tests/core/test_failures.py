@@ -207,7 +207,8 @@ def test_a_cancelled_call_shows_no_part_of_the_answer(emulator: Emulator, platfo
             error = error.__context__
         if any("'answer'" in frame for frame in shown):
             break
-    assert any("'answer'" in frame for frame in shown)
+    # On aiohttp's way the frame that reads is not shown at all.
+    assert any("'answer'" in frame for frame in shown) == (library != "aiohttp")
     assert not [frame for frame in shown if CANARY in frame]
 
 

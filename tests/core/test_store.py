@@ -27,7 +27,7 @@ from base44_web import (
 )
 from base44_web._core.connections import redis_clients
 from base44_web._core.connections import store as store_module
-from base44_web._core.connections.fetch import Wanted
+from base44_web._core.connections.known import Wanted
 from base44_web._core.engine.engine import Engine
 from base44_web._core.platform.io import BLOCKING, run
 from base44_web._core.values import ConnectionRecord

@@ -10,7 +10,8 @@ from ...errors import Base44Error, ConfigurationError
 from .. import telemetry
 from ..claims import Token
 from ..config import Settings
-from ..connections.fetch import Wanted, fetch, renew
+from ..connections.fetch import fetch, renew
+from ..connections.known import Wanted
 from ..connections.memory import Route
 from ..fields import is_bearer_token
 from ..identity import verify

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from ...errors import AuthenticationError, Base44Error
-from ..connections.fetch import Wanted, end, tell_of_untold
+from ..connections.fetch import end, tell_of_untold
+from ..connections.known import Wanted
 from ..connections.memory import Entry
 from ..incoming.caller import Caller
 from ..platform import wire

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, final
 
 from .. import telemetry
 from ..config import Settings
-from ..connections.fetch import Connections
+from ..connections.known import Connections
 from ..connections.memory import ConnectionCounts
 from ..connections.statuses import Statuses
 from ..identity.verify import Identity

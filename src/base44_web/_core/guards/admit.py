@@ -14,7 +14,7 @@ from ...errors import (
     ServiceRoleUnavailableError,
 )
 from .. import telemetry
-from ..connections.fetch import Wanted
+from ..connections.known import Wanted
 from ..engine.context import Context, Steps, connection, identify, remember
 from ..platform import wire
 from ..platform.io import IO

@@ -967,6 +967,15 @@ def test_clients_of_ones_own(server: Any, connected: AppUser, asking: Asking, re
     assert asking.calls() == 1
 
 
+def test_factories_that_make_nothing(
+    server: Any, connected: AppUser, asking: Asking, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = server(connected, connection_store=(lambda: None, lambda: None))
+    assert asking.get(client, CALENDAR)
+    assert "factories must make" in caplog.text
+    asyncio.run(client._context.engine.aclose())
+
+
 def test_a_cancelled_command_is_nobody_elses_answer(
     server: Any, emulator: Emulator, connected: AppUser, redis_server: RedisServer
 ) -> None:

@@ -75,6 +75,7 @@ _ADVICE: Final = {
     "NoPermissionError": "Its user needs +mget +get +set +del +exists +pexpire +eval and the keys ~base44:*.",
     "AuthenticationError": "Check the user and password in connection_store (BASE44_CONNECTION_STORE).",
     "OutOfMemoryError": "It is full: raise its maxmemory, or let it evict (maxmemory-policy allkeys-lru).",
+    "ConfigurationError": "Its factories must make clients of a Redis, a blocking and an awaiting one.",
     "UnicodeDecodeError": "Its clients must be made without decode_responses.",
 }
 

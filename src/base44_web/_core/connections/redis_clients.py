@@ -16,7 +16,19 @@ class _Made(Opaque):
     """Implements `pools.Factory` for Sentinel, Cluster, valkey-py and whatever has their methods."""
 
     def __init__(self, factories: Factories) -> None:
-        self.open, self.open_async = factories
+        self._make, self._make_async = factories
+
+    def open(self) -> Any:
+        return _checked(self._make())
+
+    def open_async(self) -> Any:
+        return _checked(self._make_async())
+
+
+def _checked(made: Any) -> Any:
+    if not hasattr(made, "eval"):
+        raise ConfigurationError(f"A factory of connection_store made no client of a Redis, but {type(made).__name__}.")
+    return made
 
 
 @final

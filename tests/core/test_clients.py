@@ -106,6 +106,8 @@ def test_names_that_are_members_of_an_enum(emulator: Emulator, ada: AppUser) -> 
     client.connectors.connect_app_user(Names.CALENDAR)
     emulator.connect(ada, CALENDAR_ID)
     assert connectors.get_connection(Names.SLACK).access_token
+    assert connectors.get_connection("slack").access_token  # is what is kept
+    assert sum("/tokens/slack" in request.target for request in emulator.requests) == 1
     assert connectors.get_workspace_connection(Names.WORKSPACE).access_token
     assert connectors.get_current_app_user_connection(Names.CALENDAR).access_token
     with pytest.raises(NotFoundError, match="'slack'"):

@@ -30,7 +30,7 @@ from base44_web import (
     connection_counts,
 )
 from base44_web._core.claims import Token
-from base44_web._core.connections.memory import _CONNECTING, ConnectionMemory, Entry
+from base44_web._core.connections.memory import CONNECTING, ConnectionMemory, Entry
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.guards.admit import admit
@@ -515,7 +515,7 @@ def test_connecting_another_account(
     assert first != old
     emulator.connect(connected, CALENDAR_ID)  # the provider's pages are done
     assert asking.get(client, "get_current_app_user_connection") != first
-    clock.forward(_CONNECTING + 1)
+    clock.forward(CONNECTING + 1)
     assert client.user() is not None
     asking.calls()
     asking.get(client, "get_current_app_user_connection")

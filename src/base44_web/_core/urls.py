@@ -127,7 +127,9 @@ def check_identifier(value: object, what: str) -> str:
         raise ValueError(f"{what} must not be empty, '.' or '..'")
     if not value.isprintable() or not _STEERING.isdisjoint(value):
         raise ValueError(f"{what} must not contain / \\ ? # % or control characters: {value!r}")
-    return value
+    # An Enum's member has a hash and a text of its own, and means its value.
+    is_plain = type(value).__hash__ is str.__hash__ and type(value).__str__ is str.__str__
+    return value if is_plain else str.__str__(value)
 
 
 def encode_segment(value: str) -> str:

@@ -266,7 +266,7 @@ class AsyncConnectorsModule(Opaque, AsyncConnections):
                 NotConnectedError: nothing is connected.
                 MeteredConnectorError: the connector gives no token; use `call_api`.
             """
-            check_identifier(integration_type, "integration_type")
+            integration_type = check_identifier(integration_type, "integration_type")
             return await connection(self._context.awaiting, self._context, "shared", integration_type, fresh=fresh)
 
     async def get_workspace_connection(self, connector_id: str, *, fresh: bool = False) -> Connection:
@@ -279,7 +279,7 @@ class AsyncConnectorsModule(Opaque, AsyncConnections):
         Raises:
             NotConnectedError: nothing is connected.
         """
-        check_identifier(connector_id, "connector_id")
+        connector_id = check_identifier(connector_id, "connector_id")
         return await connection(self._context.awaiting, self._context, "workspace", connector_id, fresh=fresh)
 
     async def get_current_app_user_connection(self, connector: AppUserConnector, *, fresh: bool = False) -> Connection:
@@ -327,7 +327,7 @@ class AsyncConnectorsModule(Opaque, AsyncConnections):
             RequestTimeoutError, RequestFailedError: the provider may have executed the call all the same.
             TypeError, ValueError: `path`, `method` or `body` cannot be sent.
         """
-        check_identifier(integration_type, "integration_type")
+        integration_type = check_identifier(integration_type, "integration_type")
         request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
         return await call_proxy(self._context.awaiting, self._context, request, integration_type)
 

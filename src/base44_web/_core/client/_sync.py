@@ -268,7 +268,7 @@ class ConnectorsModule(Opaque, Connections):
                 NotConnectedError: nothing is connected.
                 MeteredConnectorError: the connector gives no token; use `call_api`.
             """
-            check_identifier(integration_type, "integration_type")
+            integration_type = check_identifier(integration_type, "integration_type")
             return run(connection(BLOCKING, self._context, "shared", integration_type, fresh=fresh))
 
     def get_workspace_connection(self, connector_id: str, *, fresh: bool = False) -> Connection:
@@ -281,7 +281,7 @@ class ConnectorsModule(Opaque, Connections):
         Raises:
             NotConnectedError: nothing is connected.
         """
-        check_identifier(connector_id, "connector_id")
+        connector_id = check_identifier(connector_id, "connector_id")
         return run(connection(BLOCKING, self._context, "workspace", connector_id, fresh=fresh))
 
     def get_current_app_user_connection(self, connector: AppUserConnector, *, fresh: bool = False) -> Connection:
@@ -329,7 +329,7 @@ class ConnectorsModule(Opaque, Connections):
             RequestTimeoutError, RequestFailedError: the provider may have executed the call all the same.
             TypeError, ValueError: `path`, `method` or `body` cannot be sent.
         """
-        check_identifier(integration_type, "integration_type")
+        integration_type = check_identifier(integration_type, "integration_type")
         request = partial(wire.call_api, path=path, method=method, host=host, query=query, headers=headers, body=body)
         return run(call_proxy(BLOCKING, self._context, request, integration_type))
 

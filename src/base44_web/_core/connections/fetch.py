@@ -84,7 +84,7 @@ async def fetch(
 
     def ask() -> Awaitable[ConnectionRecord | Base44Error]:
         return _through_store(
-            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter, end), end=end,
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter), end=end,
             fresh=fresh,
         )  # fmt: skip
 
@@ -139,13 +139,13 @@ async def _by_the_store(
 
 
 async def _ask(
-    io: IO, connections: Connections, caller: Caller, wanted: Wanted, entry: Entry | None, limiter: Limiter, end: float
+    io: IO, connections: Connections, caller: Caller, wanted: Wanted, entry: Entry | None, limiter: Limiter
 ) -> ConnectionRecord | Base44Error:
     """What the platform says; kept in this process where that remembers, beside a store only while it is down."""
     platform = connections.identity.platform
     begun = platform.clock.monotonic()
     call = _MAKE[wanted.route](caller, wanted.connector)
-    outcome = await perform(io, platform, call, limiter=limiter, end=end)
+    outcome = await perform(io, platform, call, limiter=limiter)
     if isinstance(outcome, ConnectionRecord):
         outcome.asked = begun
         if entry is not None:
@@ -275,7 +275,7 @@ async def renew(
                 return error
 
         outcome = await _through_store(
-            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter, end), end=end,
+            io, connections, entry, lambda: _ask(io, connections, caller, wanted, entry, limiter), end=end,
             refused=used.fingerprint,
         )  # fmt: skip
         if isinstance(outcome, ConnectionRecord):
@@ -309,7 +309,7 @@ async def _from_store(io: IO, connections: Connections, entry: Entry | None) -> 
     return looked if isinstance(looked, Kept) and connections.is_current(entry, looked.record) else None
 
 
-async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: bool = False) -> None:
+async def end(io: IO, connections: Connections, entry: Entry | None, *, connecting: float | None = None) -> None:
     """Drop a connection of a user's from the store, and what is being fetched of it; see `ConnectionMemory.end`."""
     if connections.store is None or entry is None:
         return

@@ -22,7 +22,7 @@ _ANYBODY: Final = ""
 _TOLD: Final = {
     "misses": "miss", "joined": "joined", "bypasses": "bypass", "renewals": "renewal", "failures": "store_down",
 }  # fmt: skip
-_CONNECTING: Final = 300.0  # seconds that people have for the provider's pages
+CONNECTING: Final = 300.0  # seconds that people have for the provider's pages
 
 
 class Entry(NamedTuple):
@@ -154,10 +154,11 @@ class ConnectionMemory(Opaque):
             if found is not None and found.fingerprint == fingerprint:
                 del self._kept[entry]
 
-    def end(self, connector: str | None, user_id: str | None, *, connecting: bool = False) -> None:
+    def end(self, connector: str | None, user_id: str | None, *, connecting: float | None = None) -> None:
         """Drop a connector of a user, of everybody (`None`), or all of a user's, and what is being fetched of it.
 
-        With `connecting`, which account it is is being decided at the provider's: until then nothing of it is kept.
+        For `connecting` seconds, which account it is is being decided at the provider's: until then nothing of it is
+        kept.
         """
         with self._lock:
             now = self._clock.monotonic()  # in here: of two who end it, the later moment stays
@@ -168,9 +169,10 @@ class ConnectionMemory(Opaque):
             for entry in gone:
                 del self._kept[entry]
             self._ended[connector, user_id] = self._ended[connector, _ANYBODY] = now
-            if connecting and connector is not None:
+            if connecting is not None and connector is not None:
                 self._connecting = {key: until for key, until in self._connecting.items() if until > now}
-                self._connecting[connector, user_id] = now + _CONNECTING
+                key = connector, user_id
+                self._connecting[key] = max(self._connecting.get(key, 0.0), now + connecting)
 
     def last_end(self, connector: str, entry: Entry | None) -> float:
         """When it ended last, for anybody where there is no entry: what was asked for before is not wanted after."""

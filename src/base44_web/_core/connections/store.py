@@ -21,13 +21,12 @@ from ..secret import Opaque
 from ..transport.pools import Pools
 from ..values import ConnectionRecord
 from .breaker import Breaker
-from .memory import Entry
+from .memory import CONNECTING, Entry
 from .redis_clients import SECONDS, stores_of
 from .sealing import PREFIX, Kept, Sealing, Spot
 
 _LOCK: Final = 3.0  # seconds after which a server that asks is taken for dead
 _FAILED: Final = 1.0  # seconds for which nobody waits for others, after who asked had no success
-_CONNECTING: Final = 300.0  # seconds that people have for the provider's pages
 _GENERATION: Final = 900.0  # seconds: longer than anything that was fetched in one is on its way, or kept
 _PLACES: Final = 8  # connections of a process; a command takes a fraction of a millisecond
 _STALLED: Final = 1.5 * SECONDS
@@ -45,11 +44,9 @@ local value = redis.pcall('GET', KEYS[1])
 if type(value) == 'table' then value = false end
 return {taken and 1 or 0, value, redis.call('GET', KEYS[2]), redis.call('EXISTS', KEYS[4], KEYS[5])}
 """
-# A lock that was let go of by itself stands for nobody: a slow platform's answer is kept, where there is no newer one.
 _PUT: Final = """
-local holder = redis.call('GET', KEYS[3])
-if holder == ARGV[1] then redis.call('DEL', KEYS[3])
-elseif holder or redis.call('EXISTS', KEYS[1]) == 1 then return 0 end
+if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 0 end
+redis.call('DEL', KEYS[3])
 if redis.call('GET', KEYS[2]) ~= ARGV[2] or redis.call('EXISTS', KEYS[4]) == 1 then return 0 end
 redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
 redis.call('PEXPIRE', KEYS[2], ARGV[5])
@@ -66,7 +63,8 @@ _REJECT: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.cal
 _END: Final = """
 redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if ARGV[3] ~= '0' then redis.call('SET', KEYS[3], '1', 'PX', ARGV[3]) end
+if ARGV[4] == '1' then redis.call('SET', KEYS[3], '1', 'PX', ARGV[3])
+elseif ARGV[3] ~= '0' then redis.call('SET', KEYS[3], '1', 'PX', ARGV[3], 'NX') end
 return 1
 """
 
@@ -108,7 +106,7 @@ class SharedStore(Opaque):
                 client.mget(keys)
                 client.eval(_TAKE, 5, *keys, b"1", b"1", 1000, 1000, 0)
                 client.eval(_PUT, 4, *keys[:3], keys[4], b"1", b"1", b"1", 1000, 1000)
-                client.eval(_END, 3, *keys[:3], b"1", 1000, 1)
+                client.eval(_END, 3, *keys[:3], b"1", 1000, 1, 1)
             finally:
                 client.close()
 
@@ -196,14 +194,19 @@ class SharedStore(Opaque):
         self, io: IO, sealing: Sealing, spot: Spot, ask: Callable[[], Awaitable[ConnectionRecord | Base44Error]],
         nonce: bytes, generation: object,
     ) -> ConnectionRecord | Base44Error:  # fmt: skip
-        async def leave() -> None:
+        async def leave(failed: float = _FAILED, *, trips: bool = True) -> None:
+            seconds = _milliseconds(failed) if failed else 0
             with contextlib.suppress(StoreDownError):  # it lets go of the lock by itself
-                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, _milliseconds(_FAILED))
+                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, seconds, trips=trips)
 
         try:
             outcome = await ask()
-        except BaseException:  # whoever asked has hung up, or is set up wrongly: others are not to wait for it
-            io.begin(leave)
+        except Exception:  # this server's own mistake: the others are not to wait for it
+            await leave()
+            raise
+        except BaseException:  # whoever asked has hung up: one of those who wait leads
+            # A loop that ends with it closes the connection in the middle, which says nothing of the store.
+            io.begin(lambda: leave(0, trips=False))
             raise
         age = self._clock.monotonic() - outcome.asked if isinstance(outcome, ConnectionRecord) else 0.0
         if isinstance(outcome, ConnectionRecord) and isinstance(generation, bytes) and age < self._ttl:
@@ -229,7 +232,7 @@ class SharedStore(Opaque):
             if kept is not None and kept.record.fingerprint == fingerprint:
                 await self._eval(io, _REJECT, (spot.value,), cast(bytes, value))
 
-    async def end(self, io: IO, entry: Entry, *, connecting: bool = False) -> None:
+    async def end(self, io: IO, entry: Entry, *, connecting: float | None = None) -> None:
         """Drop what is kept of an entry's user, and what is being fetched; see `ConnectionMemory.end`.
 
         Raises:
@@ -237,8 +240,10 @@ class SharedStore(Opaque):
         """
         for sealing in self._sealings:
             spot = sealing.spot(entry)
-            times = (_milliseconds(_GENERATION), _milliseconds(_CONNECTING) if connecting else 0)
-            await self._eval(io, _END, (spot.generation, spot.value, spot.connecting), os.urandom(16), *times)
+            mark = 0 if connecting is None else _milliseconds(connecting)
+            keys = (spot.generation, spot.value, spot.connecting)
+            times = (_milliseconds(_GENERATION), mark, int(connecting == CONNECTING))
+            await self._eval(io, _END, keys, os.urandom(16), *times)
 
     def _opened(self, sealing: Sealing, spot: Spot, value: object, generation: object) -> Kept | None:
         if not isinstance(value, bytes) or not isinstance(generation, bytes):
@@ -248,10 +253,12 @@ class SharedStore(Opaque):
             kept.record.asked = self._clock.monotonic() - kept.age
         return kept
 
-    async def _eval(self, io: IO, script: str, keys: tuple[str, ...], *arguments: bytes | int) -> Any:
-        return await self._do(io, lambda client: client.eval(script, len(keys), *keys, *arguments))
+    async def _eval(
+        self, io: IO, script: str, keys: tuple[str, ...], *arguments: bytes | int, trips: bool = True
+    ) -> Any:
+        return await self._do(io, lambda client: client.eval(script, len(keys), *keys, *arguments), trips=trips)
 
-    async def _do(self, io: IO, call: Callable[[Any], Any], *, again: bool = True) -> Any:
+    async def _do(self, io: IO, call: Callable[[Any], Any], *, again: bool = True, trips: bool = True) -> Any:
         if self.breaker.is_open:
             raise StoreDownError
         try:
@@ -273,6 +280,7 @@ class SharedStore(Opaque):
             self._limiter.leave()
         # Longer than a client waits: then this process had no time to read an answer that may well be there.
         if again and time.monotonic() - began > _STALLED:
-            return await self._do(io, call, again=False)
-        self.breaker.trip(failed)
+            return await self._do(io, call, again=False, trips=trips)
+        if trips:
+            self.breaker.trip(failed)
         raise StoreDownError

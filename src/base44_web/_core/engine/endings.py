@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from ...errors import AuthenticationError, Base44Error
 from ..connections.fetch import end, tell_of_untold
 from ..connections.known import Wanted
-from ..connections.memory import Entry
+from ..connections.memory import CONNECTING, Entry
 from ..incoming.caller import Caller
 from ..platform import wire
 from ..platform.io import IO
@@ -20,6 +20,8 @@ from ..values import AppUser
 from .context import Context, Steps, call, identify
 
 T = TypeVar("T")
+
+_ON_THE_WAY: Final = 5.0  # seconds beyond a call that what it began may show
 
 
 def connect(io: IO, context: Context, connector_id: str) -> Steps[Secret]:
@@ -46,26 +48,23 @@ async def _ending(
     context.drop(connector_id)
     if user is None:  # everybody's connections of it end, and so only for whom the platform knows
         outcome = await call(io, context, make, connector_id)
-        memory.end(connector_id, None, connecting=connecting)
+        memory.end(connector_id, None, connecting=CONNECTING if connecting else None)
         if is_told:
-            try:
-                user = await identify(io, context)
-            except Base44Error:
-                tell_of_untold(connections)
-            else:
-                await end(io, connections, _entry(context, connector_id, user), connecting=connecting)
+            tell_of_untold(connections)
         return outcome
     entry = _entry(context, connector_id, user)
-    memory.end(connector_id, user.id)
-    await end(io, connections, entry)
-    is_away = False  # at the provider's pages
+    # Until the platform has answered nobody is away; but its answer, or what is told after it, may be lost.
+    away = context.engine.settings.timeout + _ON_THE_WAY if connecting else None
+    memory.end(connector_id, user.id, connecting=away)
+    await end(io, connections, entry, connecting=away)
+    away = None
     try:
         outcome = await call(io, context, make, connector_id)
-        is_away = connecting
+        away = CONNECTING if connecting else None
         return outcome
     finally:  # what was asked for meanwhile may be the old one
-        memory.end(connector_id, user.id, connecting=is_away)
-        await end(io, connections, entry, connecting=is_away)
+        memory.end(connector_id, user.id, connecting=away)
+        await end(io, connections, entry, connecting=away)
 
 
 def _entry(context: Context, connector_id: str, user: AppUser) -> Entry:

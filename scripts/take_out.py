@@ -265,7 +265,6 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("C-7", "_core/connections/store.py", "if redis.call('GET', KEYS[3]) ~= ARGV[1] then return 0 end\nredis.call('DEL', KEYS[3])", "redis.call('DEL', KEYS[3])", f"{STO} -k too_late"),
     ("C-7", "_core/connections/store.py", "redis.call('EXISTS', KEYS[4], KEYS[5])}", "redis.call('EXISTS', KEYS[4])}", f"{STO} -k while_a_user_connects"),
     ("C-7", "_core/connections/store.py", "            io.begin(lambda: leave(0, trips=False))\n", "", f"{STO} -k leader"),
-    ("C-7", "_core/connections/store.py", "        if trips:\n", "        if True:\n", f"{STO} -k loop_that_ends"),
     ("C-7", "_core/connections/store.py", "self._renewing if renewing else self._nonce", "self._nonce", f"{STO} -k does_not_overtake"),
     ("C-8", "_core/connections/store.py", "redis.call('DEL', KEYS[2])\nredis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])", "redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])\nredis.call('DEL', KEYS[2])", f"{STO} -k learns_of_an_end"),
     ("C-8", "_core/connections/breaker.py", "            self._closed.set()\n            self.is_open = False\n", "            self._closed.set()\n", f"{STO} -k closed_while_it_was_down"),
@@ -284,6 +283,7 @@ OUT: list[tuple[str, str, str, str, str]] = [
     ("S-2", "_core/transport/aiohttp_client.py", "            error.__traceback__ = None\n", "", f"{CORE.format('http_client')} -k gives_up"),
     ("S-2", "_core/transport/aiohttp_client.py", "                _check_framing(answer)\n", "", f"{CORE.format('http_client')} -k read_alike"),
     ("S-2", "_core/transport/aiohttp_client.py", "self._closed or self._loop.is_closed()", "self._closed", f"{CORE.format('http_client')} -k left_open"),
+    ("S-3", "_core/urls.py", "return value if is_plain else str.__str__(value)", "return value", f"{CORE.format('clients')} -k members_of_an_enum"),
     ("S-3", "_core/urls.py", "type(value) is str and value.isalnum()", "value.isalnum()", f"{CORE.format('clients')} -k members_of_an_enum"),
     ("S-3", "_core/platform/io.py", "        task.add_done_callback(lambda _: ended())\n", "", f"{CORE.format('jwks')} -k blocks_nobody"),
 ]  # fmt: skip

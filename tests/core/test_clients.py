@@ -22,6 +22,7 @@ from base44_web import (
 from base44_web._core.engine.context import Context
 from base44_web._core.engine.engine import Engine
 from base44_web._core.incoming.request import Incoming
+from base44_web._core.urls import check_identifier, encode_segment
 from base44_web.testing import CALENDAR_ID, Emulator, Fault
 from tests.checks import Headers, bearer
 
@@ -102,6 +103,7 @@ def test_names_that_are_members_of_an_enum(emulator: Emulator, ada: AppUser) -> 
     emulator.share("slack")
     emulator.share_workspace("workspace")
     client = client_of(emulator, bearer(emulator.sign_in(ada)))
+    assert f"{encode_segment(Names.SLACK)} {check_identifier(Names.SLACK, 'a name')!r}" == "slack 'slack'"
     connectors = client.as_service_role.connectors
     client.connectors.connect_app_user(Names.CALENDAR)
     emulator.connect(ada, CALENDAR_ID)

@@ -436,19 +436,20 @@ def test_a_cancelled_leader_leaves_no_lock(
 def test_a_loop_that_ends_under_a_leader_says_nothing_of_the_store(
     server: Any, emulator: Emulator, connected: AppUser
 ) -> None:
+    """Often enough: how far its last command came is chance."""
     calls = []
 
-    async def main() -> Base44:
-        held = Held(emulator, lambda request: "/token" in request.url)
-        client = server(connected, held, known=False, timeout=600)
-        await client.aio.user()
+    async def main(client: Base44, held: Held, count: int) -> None:
         connectors = client.aio.as_service_role.connectors
         calls.append(asyncio.ensure_future(connectors.get_current_app_user_connection("calendar")))
-        await held.arrived(1)
-        return client
+        await held.arrived(count)
 
-    for _ in range(3):
-        assert not store_of(asyncio.run(main())).breaker.is_open
+    for _ in range(20):
+        held = Held(emulator, lambda request: "/token" in request.url)
+        client = server(connected, held, known=False, timeout=600)
+        client._context.keep_user(connected)
+        asyncio.run(main(client, held, 1))
+        assert not store_of(client).breaker.is_open
     assert all(call.cancelled() for call in calls)
 
 

@@ -29,6 +29,7 @@ from base44_web import (
 from base44_web._core.connections import redis_clients
 from base44_web._core.connections import store as store_module
 from base44_web._core.connections.known import Wanted
+from base44_web._core.connections.memory import Entry
 from base44_web._core.engine.engine import Engine
 from base44_web._core.platform.io import BLOCKING, run
 from base44_web._core.values import ConnectionRecord
@@ -371,11 +372,13 @@ def test_nobody_queues_for_what_is_not_connected(
     assert asked(emulator) == 4
 
 
+def entry_of(client: Base44, user: AppUser) -> Entry:
+    context = client._context
+    return context.engine.connections.entry_of(context.caller, Wanted("app_user", CALENDAR_ID), user.id)
+
+
 def spot_of(client: Base44, user: AppUser) -> Any:
-    entry = client._context.engine.connections.entry_of(
-        client._context.caller, Wanted("app_user", CALENDAR_ID), user.id
-    )
-    return store_of(client)._sealings[0].spot(entry)
+    return store_of(client)._sealings[0].spot(entry_of(client, user))
 
 
 def test_a_leader_that_is_killed(
@@ -439,16 +442,16 @@ def test_a_loop_that_ends_under_a_leader_says_nothing_of_the_store(
     """Often enough: how far its last command came is chance."""
     calls = []
 
-    async def main(client: Base44, held: Held, count: int) -> None:
+    async def main(client: Base44, held: Held) -> None:
         connectors = client.aio.as_service_role.connectors
         calls.append(asyncio.ensure_future(connectors.get_current_app_user_connection("calendar")))
-        await held.arrived(count)
+        await held.arrived(1)
 
     for _ in range(20):
         held = Held(emulator, lambda request: "/token" in request.url)
         client = server(connected, held, known=False, timeout=600)
         client._context.keep_user(connected)
-        asyncio.run(main(client, held, 1))
+        asyncio.run(main(client, held))
         assert not store_of(client).breaker.is_open
     assert all(call.cancelled() for call in calls)
 
@@ -459,9 +462,7 @@ def test_a_server_does_not_wait_for_itself(
     """A blocking call on an event loop's thread would hold up the call that it waits for."""
     client = server(connected)
     store = store_of(client)
-    entry = client._context.engine.connections.entry_of(
-        client._context.caller, Wanted("app_user", CALENDAR_ID), connected.id
-    )
+    entry = entry_of(client, connected)
     found = ConnectionRecord(Secret("a-token"), None, None)
     end = clock.monotonic() + 60
 

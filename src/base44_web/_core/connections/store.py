@@ -195,9 +195,9 @@ class SharedStore(Opaque):
         nonce: bytes, generation: object,
     ) -> ConnectionRecord | Base44Error:  # fmt: skip
         async def leave(failed: float = _FAILED, *, trips: bool = True) -> None:
-            seconds = _milliseconds(failed) if failed else 0
+            mark = _milliseconds(failed) if failed else 0
             with contextlib.suppress(StoreDownError):  # it lets go of the lock by itself
-                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, seconds, trips=trips)
+                await self._eval(io, _LEAVE, (spot.lock, spot.failed), nonce, mark, trips=trips)
 
         try:
             outcome = await ask()
@@ -242,7 +242,8 @@ class SharedStore(Opaque):
             spot = sealing.spot(entry)
             mark = 0 if connecting is None else _milliseconds(connecting)
             keys = (spot.generation, spot.value, spot.connecting)
-            times = (_milliseconds(_GENERATION), mark, int(connecting == CONNECTING))
+            is_whole = connecting == CONNECTING  # a shorter mark does not cut it
+            times = (_milliseconds(_GENERATION), mark, int(is_whole))
             await self._eval(io, _END, keys, os.urandom(16), *times)
 
     def _opened(self, sealing: Sealing, spot: Spot, value: object, generation: object) -> Kept | None:

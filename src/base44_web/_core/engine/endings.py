@@ -21,7 +21,7 @@ from .context import Context, Steps, call, identify
 
 T = TypeVar("T")
 
-_ON_THE_WAY: Final = 5.0  # seconds beyond a call that what it began may show
+_ON_THE_WAY: Final = 5.0  # seconds after a call's own time, in which what it began at the platform may still show
 
 
 def connect(io: IO, context: Context, connector_id: str) -> Steps[Secret]:

@@ -112,7 +112,7 @@ class _Answer(aiohttp.ClientResponse):
 
 
 def _check_framing(answer: aiohttp.ClientResponse) -> None:
-    # aiohttp takes both for answers, and reads on undecoded.
+    # aiohttp hands over statuses that are no answer's, and bodies that were coded for the way, undecoded.
     codings = answer.headers.getall("Transfer-Encoding", ())
     if answer.status < 200 or [coding.strip().lower() for coding in codings] not in ([], ["chunked"]):
         raise aiohttp.ClientPayloadError
